@@ -1,0 +1,74 @@
+"""What every data set reader yields: a `Frame` as the robot would see it, plus whatever truth is known about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from ov3d_perception.types import FloatArray, Frame
+
+UNKNOWN = -1
+"""Label id of a point or pixel about which nothing is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rig:
+    """Where the sensors sit on the vehicle and where the vehicle was, as (4, 4) float64 `target_from_source`.
+
+    `global_from_ego` holds the ego pose per stamp (ns) and includes the sweep's and every image's stamp.
+    """
+
+    ego_from_lidar: FloatArray
+    ego_from_camera: Mapping[str, FloatArray]
+    global_from_ego: Mapping[int, FloatArray]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelImage:
+    """Label per pixel of one camera image, by an external segmenter or by a simulator.
+
+    `labels` (h, w) int32, index into the sample's `label_names`, `UNKNOWN` where there is none; h, w may be smaller
+    than the image (the same view, scaled). `confidence` (h, w) float32 in [0, 1] or None.
+    """
+
+    labels: NDArray[np.int32]
+    confidence: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """An annotated cuboid in the lidar frame: centre (3,) m, size (length, width, height) m, yaw about z in rad."""
+
+    category: str
+    center_m: FloatArray
+    size_lwh_m: FloatArray
+    yaw_rad: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One frame with its truth.
+
+    `point_labels` (N,) int32 index into `point_label_names`, `UNKNOWN` where none; `view_labels` per camera name,
+    indices into `view_label_names`. Each is None / empty where the data set has no such truth.
+    """
+
+    name: str
+    frame: Frame
+    rig: Rig | None = None
+    point_labels: NDArray[np.int32] | None = None
+    point_label_names: tuple[str, ...] = ()
+    view_labels: Mapping[str, LabelImage] = field(default_factory=dict)
+    view_label_names: tuple[str, ...] = ()
+    boxes: tuple[Box, ...] = ()
+
+
+class SampleSource(Protocol):
+    """A data set: samples by index, in recording order."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample: ...
