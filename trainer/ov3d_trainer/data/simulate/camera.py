@@ -1,0 +1,161 @@
+"""Six pinhole cameras placed as on a nuScenes car, and a small ray-cast renderer: sun, shadow, haze, grain.
+
+Camera frame: x right, y down, z forward; pixel centres at integers. Ego frame: x forward, y left, z up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ov3d_perception.geometry import make_transform
+
+from ..sample import LabelImage
+from .kinds import SKY, material_table
+from .scene import Hits, Layer, cast
+
+_SUN_COLOR = np.array([1.0, 0.96, 0.88], np.float32)
+_SHADE_COLOR = np.array([0.54, 0.58, 0.64], np.float32)
+_HORIZON = np.array([206, 218, 230], np.float32)
+_ZENITH = np.array([92, 146, 214], np.float32)
+_HAZE_M = 320.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraMount:
+    """Where a camera sits on the ego vehicle (m, degrees to the left of forward), its focal length as a share of the
+    image width, and when it exposes relative to the sweep (ms)."""
+
+    name: str
+    position: tuple[float, float, float]
+    yaw_deg: float
+    focal: float = 0.79
+    offset_ms: float = 0.0
+
+
+CAMERAS: tuple[CameraMount, ...] = (
+    CameraMount(name="CAM_FRONT", position=(1.70, 0.0, 1.51), yaw_deg=0.0, offset_ms=-35),
+    CameraMount(name="CAM_FRONT_RIGHT", position=(1.55, -0.49, 1.50), yaw_deg=-56.0, offset_ms=-28),
+    CameraMount(name="CAM_BACK_RIGHT", position=(1.01, -0.48, 1.56), yaw_deg=-110.0, offset_ms=-20),
+    CameraMount(name="CAM_BACK", position=(0.03, 0.0, 1.58), yaw_deg=180.0, focal=0.506, offset_ms=-10),
+    CameraMount(name="CAM_BACK_LEFT", position=(1.04, 0.48, 1.59), yaw_deg=109.0, offset_ms=-1),
+    CameraMount(name="CAM_FRONT_LEFT", position=(1.52, 0.49, 1.51), yaw_deg=55.0, offset_ms=-43),
+)
+"""In the order in which they fire clockwise from the front."""
+
+CAMERA_NAMES: tuple[str, ...] = tuple(mount.name for mount in CAMERAS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Light:
+    """Direction to the sun as azimuth and elevation in radians, and whether things cast shadows."""
+
+    azimuth: float
+    elevation: float
+    shadows: bool = True
+
+    def direction(self) -> NDArray[np.float32]:
+        """Return the unit vector (3,) towards the sun in global coordinates."""
+        flat = math.cos(self.elevation)
+        east, north = flat * math.cos(self.azimuth), flat * math.sin(self.azimuth)
+        return np.array([east, north, math.sin(self.elevation)], np.float32)
+
+
+def intrinsics(mount: CameraMount, image_size: tuple[int, int]) -> NDArray[np.float64]:
+    """Return (3, 3) for an image of (width, height): square pixels, optical centre near the middle as in nuScenes."""
+    width, height = image_size
+    focal = mount.focal * width
+    return np.array([[focal, 0, 0.51 * width - 0.5], [0, focal, 0.545 * height - 0.5], [0, 0, 1]])
+
+
+def ego_from_camera(mount: CameraMount) -> NDArray[np.float64]:
+    """Return (4, 4): the camera looks level, `yaw_deg` to the left of forward."""
+    yaw = math.radians(mount.yaw_deg)
+    right, down, forward = (math.sin(yaw), -math.cos(yaw), 0.0), (0.0, 0.0, -1.0), (math.cos(yaw), math.sin(yaw), 0.0)
+    return make_transform(np.array([right, down, forward]).T, mount.position)
+
+
+def render(
+    layers: Sequence[Layer],
+    global_from_camera: NDArray[np.float64],
+    matrix: NDArray[np.float64],
+    image_size: tuple[int, int],
+    light: Light,
+) -> tuple[NDArray[np.uint8], LabelImage]:
+    """Return the image (H, W, 3) uint8 and the kind of every pixel (`SKY` where no surface is)."""
+    width, height = image_size
+    u, v = np.meshgrid(np.arange(width), np.arange(height))
+    rays = np.stack([(u - matrix[0, 2]) / matrix[0, 0], (v - matrix[1, 2]) / matrix[1, 1], np.ones(u.shape)], axis=-1)
+    rays = rays.reshape(-1, 3) / np.linalg.norm(rays.reshape(-1, 3), axis=1, keepdims=True)
+    rays = rays @ global_from_camera[:3, :3].T
+    origin = global_from_camera[:3, 3]
+    hits = cast(layers, origin, rays)
+    image = _sky(rays, light)
+    seen = np.flatnonzero(np.isfinite(hits.distance_m))
+    image[seen] = _shade(layers, origin, rays[seen].astype(np.float32), _take(hits, seen), image[seen], light)
+    labels = np.where(np.isfinite(hits.distance_m), hits.kind, SKY).astype(np.int32)
+    pixels = np.clip(np.rint(image), 0, 255).astype(np.uint8).reshape(height, width, 3)
+    return pixels, LabelImage(labels=labels.reshape(height, width))
+
+
+def _take(hits: Hits, rows: NDArray[np.int64]) -> Hits:
+    return Hits(
+        distance_m=hits.distance_m[rows],
+        normal=hits.normal[rows],
+        kind=hits.kind[rows],
+        material=hits.material[rows],
+        color=hits.color[rows],
+    )
+
+
+def _sky(rays: NDArray[np.float64], light: Light) -> NDArray[np.float32]:
+    up = np.clip(rays[:, 2:], 0, 1).astype(np.float32) ** 0.6
+    glow = np.clip(rays @ light.direction().astype(np.float64), 0, 1)[:, None].astype(np.float32) ** 24
+    return _HORIZON * (1 - up) + _ZENITH * up + 60 * glow
+
+
+def _shade(
+    layers: Sequence[Layer],
+    origin: NDArray[np.float64],
+    rays: NDArray[np.float32],
+    hits: Hits,
+    behind: NDArray[np.float32],
+    light: Light,
+) -> NDArray[np.float32]:
+    """Return colours (N, 3): Lambert's law under sun and sky, shadows, grain, reflections in glass, haze."""
+    sun = light.direction()
+    at = origin.astype(np.float32) + rays * hits.distance_m[:, None]
+    lit = np.clip(hits.normal @ sun, 0, 1)
+    if light.shadows:
+        lit = lit * ~_in_shadow(layers, at + hits.normal * 0.02, sun, lit > 0)
+    sky_light = 0.72 + 0.28 * hits.normal[:, 2:]
+    brightness = lit[:, None] * _SUN_COLOR * 0.80 + sky_light * _SHADE_COLOR
+    grain = material_table()[hits.material, 3] / (1 + hits.distance_m / 25)
+    color = hits.color * brightness * (1 + grain * _noise(at))[:, None]
+    haze = (1 - np.exp(-hits.distance_m / _HAZE_M))[:, None]
+    return color * (1 - haze) + behind * haze
+
+
+def _in_shadow(
+    layers: Sequence[Layer], at: NDArray[np.float32], sun: NDArray[np.float32], asked: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    dark = np.zeros(len(at), bool)
+    for layer in layers:
+        rows = np.flatnonzero(asked & ~dark)
+        dark[rows] = layer.blocks(np.ascontiguousarray(at[rows]), np.tile(sun, (len(rows), 1)))
+    return dark
+
+
+def _noise(at: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (N,) in [-1, 1], constant over cells of 12 cm and, added to it, of 70 cm."""
+    total = np.zeros(len(at), np.float32)
+    for cell_m in (0.12, 0.7):
+        x, y, z = np.floor(at / np.float32(cell_m)).astype(np.int32).astype(np.uint32).T
+        mixed = x * np.uint32(73856093) ^ y * np.uint32(19349663) ^ z * np.uint32(83492791)
+        mixed = (mixed ^ (mixed >> np.uint32(13))) * np.uint32(1274126177)
+        total += (mixed >> np.uint32(16)).astype(np.float32) / 65535.0
+    return total - 1.0
