@@ -87,15 +87,16 @@ def decode_pointcloud2(message: Any, *, max_points: int = MAX_POINTS) -> Frame:
             f"{', '.join(layout.fields) or 'no fields'}. Choose a topic with x, y, z."
         )
     stamp_ns = stamp_ns_of(message.header)
-    return Frame(
-        points=_points(layout),
-        intensity=_intensity(layout),
-        stamp_ns=stamp_ns,
-        frame_id=str(message.header.frame_id),
-        colors=_colors(layout),
-        ring=_ring(layout),
-        time_offset_s=_time_offset_s(layout, stamp_ns),
-    )
+    with np.errstate(over="ignore", invalid="ignore"):  # casts of NaN and of what float32 cannot hold
+        return Frame(
+            points=_points(layout),
+            intensity=_intensity(layout),
+            stamp_ns=stamp_ns,
+            frame_id=str(message.header.frame_id),
+            colors=_colors(layout),
+            ring=_ring(layout),
+            time_offset_s=_time_offset_s(layout, stamp_ns),
+        )
 
 
 def read_field(message: Any, name: str, *, max_points: int = MAX_POINTS) -> NDArray[Any]:
@@ -257,18 +258,16 @@ def _points(layout: _Layout) -> NDArray[np.float32]:
         raise DataError(f"PointCloud2: x, y, z have types {', '.join(kinds)}, expected float32 or float64 (f4, f8).")
     offsets = [layout.fields[name].offset for name in "xyz"]
     size = int(kinds[0][1])
-    with np.errstate(over="ignore", invalid="ignore"):
-        if len(set(kinds)) == 1 and offsets == [offsets[0], offsets[0] + size, offsets[0] + 2 * size]:
-            return layout.column("x", values=3).astype(np.float32)
-        return np.stack([layout.column(name).astype(np.float32) for name in "xyz"], axis=1)
+    if len(set(kinds)) == 1 and offsets == [offsets[0], offsets[0] + size, offsets[0] + 2 * size]:
+        return layout.column("x", values=3).astype(np.float32)
+    return np.stack([layout.column(name).astype(np.float32) for name in "xyz"], axis=1)
 
 
 def _intensity(layout: _Layout) -> NDArray[np.float32]:
     name = _first(layout, ("intensity", "intensities"))
     if name is None:
         return np.zeros(layout.count, dtype=np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return layout.column(name).astype(np.float32)
+    return layout.column(name).astype(np.float32)
 
 
 def _ring(layout: _Layout) -> NDArray[np.uint16] | None:
@@ -293,7 +292,7 @@ def _colors(layout: _Layout) -> NDArray[np.uint8] | None:
 
 def _time_offset_s(layout: _Layout, stamp_ns: int) -> NDArray[np.float32] | None:
     name = _first(layout, _TIME_NAMES)
-    if name is None:
+    if name is None or layout.fields[name].datatype not in _DATATYPES:
         return None
     kind = layout.kind(name)
     values = layout.column(name).astype(np.float64)
