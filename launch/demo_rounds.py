@@ -24,7 +24,8 @@ from bags.truth import Truth
 from ov3d_perception.pointcloud2 import read_field, stamp_ns_of
 from ov3d_perception.ros import names as ros_names
 
-CLOUD_TOPIC = PRESETS[DEFAULT_PRESET].cloud_topic
+_PRESET = PRESETS[DEFAULT_PRESET]
+CLOUD_TOPIC = _PRESET.of(_PRESET.cloud_topic, "LIDAR_TOP")
 _TIMEOUT_S = 60.0
 
 

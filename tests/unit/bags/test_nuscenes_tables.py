@@ -53,6 +53,14 @@ def data_row(token: str, sample: str, sensor: str, time_us: int, filename: str, 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     root = tmp_path / "nuscenes"
+    (root / "v1.0-mini").mkdir(parents=True)
+    for name, content in tables_of(write_files(root)).items():
+        (root / "v1.0-mini" / f"{name}.json").write_text(json.dumps(content))
+    return root
+
+
+def write_files(root: Path) -> list[dict[str, Any]]:
+    """Sweeps and images of three stamps; returns their rows of `sample_data`, with some that must be passed over."""
     rows = []
     for index, (sample, key) in enumerate([("s0", True), ("s0", False), ("s1", True)]):
         time_us = T0 + 50_000 * index
@@ -68,6 +76,11 @@ def root(tmp_path: Path) -> Path:
             rows.append(data_row(f"cam{index}", sample, "cam", time_us - 10_000, name, key=True))
     rows.append(data_row("radar0", "s0", "radar", T0, "samples/RADAR_FRONT/missing.pcd", key=True))
     rows.append(data_row("other", "elsewhere", "lidar", T0, "samples/LIDAR_TOP/missing.pcd.bin", key=True))
+    return rows
+
+
+def tables_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """All tables, in the official format."""
     poses = [
         {
             "token": row["ego_pose_token"],
@@ -77,7 +90,7 @@ def root(tmp_path: Path) -> Path:
         }
         for row in rows
     ]
-    tables: dict[str, Any] = {
+    return {
         "scene": [
             {"token": "scene-a", "name": "scene-0061", "nbr_samples": 2, "first_sample_token": "s0"},
             {"token": "scene-b", "name": "scene-0103", "nbr_samples": 1, "first_sample_token": "elsewhere"},
@@ -109,10 +122,6 @@ def root(tmp_path: Path) -> Path:
             )
         ],
     }
-    (root / "v1.0-mini").mkdir()
-    for name, content in tables.items():
-        (root / "v1.0-mini" / f"{name}.json").write_text(json.dumps(content))
-    return root
 
 
 def test_scene_is_read_in_order_of_stamps_without_radars_and_other_scenes(root: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from ov3d_perception.projection import project
 from ov3d_perception.types import CameraView
 from ov3d_perception.voxels import voxelize

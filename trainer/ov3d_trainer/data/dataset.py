@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -35,13 +35,11 @@ def open_source(config: SourceConfig, cache: Path | str | None = None) -> Sample
     if config.kind != "street":
         raise ConfigError(f"data.kind: unknown '{config.kind}'. Choose from {', '.join(SOURCES)}.")
     seeds = parse_seeds(config.seeds)
-    street: SampleSource = Streets(
-        seeds=seeds, frames=config.frames, interval_s=config.interval_s, cameras=config.cameras
-    )
+    street = Streets(seeds=seeds, frames=config.frames, interval_s=config.interval_s, cameras=config.cameras)
     if cache:
         if config.cameras:
             raise ConfigError("cache: it keeps lidar sweeps and point labels only. Set data.cameras=false or cache=''.")
-        street = CachedSource(source=street, folder=Path(cache) / source_key(config))
+        return CachedSource(source=street, folder=Path(cache) / cache_key(config))
     return street
 
 
@@ -58,6 +56,13 @@ def parse_seeds(text: str) -> tuple[int, ...]:
             raise ConfigError(f"data.seeds: '{part.strip()}' is not a range of seeds.")
         seeds.extend(range(low, high + 1))
     return tuple(seeds)
+
+
+class KeyedSource(SampleSource, Protocol):
+    """A source whose samples have names of their own, whatever else is in the source."""
+
+    def key(self, index: int) -> str:
+        """Return a file name without suffix."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +83,10 @@ class Streets:
         street = _street(self.seeds[index // self.frames], self.frames, self.interval_s, self.cameras)
         return street[index % self.frames]
 
+    def key(self, index: int) -> str:
+        """Return seed and frame number."""
+        return f"{self.seeds[index // self.frames]:06d}_{index % self.frames:04d}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedSource:
@@ -87,7 +96,7 @@ class CachedSource:
     writers do not disturb each other. Camera images and the rig are not kept.
     """
 
-    source: SampleSource
+    source: KeyedSource
     folder: Path
 
     def __len__(self) -> int:
@@ -105,12 +114,13 @@ class CachedSource:
 
     def path(self, index: int) -> Path:
         """Return where a sample is kept."""
-        return self.folder / f"{index:06d}.npz"
+        return self.folder / f"{self.source.key(index)}.npz"
 
 
-def source_key(config: SourceConfig) -> str:
-    """Return the cache folder's name: it changes with the configuration and with the simulator's source code."""
-    digest = hashlib.sha256(json.dumps([CACHE_FORMAT, asdict(config)], sort_keys=True).encode())
+def cache_key(config: SourceConfig) -> str:
+    """Return the cache folder's name: it changes with all that a sample depends on, the simulator's code included."""
+    facts = [CACHE_FORMAT, config.kind, config.interval_s]
+    digest = hashlib.sha256(json.dumps(facts).encode())
     for path in sorted((Path(__file__).parent / "simulate").glob("*.py")):
         digest.update(path.read_bytes())
     return f"{config.kind}-{digest.hexdigest()[:16]}"

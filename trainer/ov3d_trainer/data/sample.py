@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
 from ov3d_perception.types import FloatArray, Frame
 
 UNKNOWN = -1

@@ -45,9 +45,7 @@ def colors_for(names: Sequence[str]) -> NDArray[np.uint8]:
     the grey of unlabelled points. Beyond a few hundred names colours repeat.
     """
     candidates = _candidate_colors()
-    free = np.linalg.norm(
-        candidates - UNLABELLED_COLOR, axis=1
-    )  # distance to the nearest taken colour
+    free = np.linalg.norm(candidates - UNLABELLED_COLOR, axis=1)  # distance to the nearest taken colour
     chosen = np.zeros((len(names), 3))
     familiar: dict[tuple[int, int, int], int] = {}
     for row, name in enumerate(names):

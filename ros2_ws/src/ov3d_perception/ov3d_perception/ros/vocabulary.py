@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from ..artifact import ModelCard
 from ..config import THRESHOLD_OF_BUNDLE, NodeConfig
 from ..errors import ConfigError, QueryError
 from ..palette import label_colors
-from ..queries import LabelSpec, QuerySet, make_queries, parse_labels
+from ..queries import LabelSpec, QuerySet, drop_asked, make_queries, parse_labels
 
 if TYPE_CHECKING:
     from ..text.encoder import TextEncoder
@@ -95,7 +94,7 @@ def make_vocabulary(
     """Check and encode a request; may take seconds with a large text tower. Raises `QueryError`."""
     background = request.background
     if background is None:
-        background = unclaimed(defaults.background, request.labels)
+        background = drop_asked(defaults.background, request.labels)
     queries = make_queries(
         request.labels,
         encoder,
@@ -105,13 +104,3 @@ def make_vocabulary(
         version=version,
     )
     return Vocabulary(queries=queries, colors=label_colors(queries.names))
-
-
-def unclaimed(background: Sequence[str], labels: Sequence[LabelSpec]) -> tuple[str, ...]:
-    """Return the default background words that nobody asks for: who asks for "sky" does not want it suppressed."""
-    asked = {_key(word) for label in labels for word in (label.name, *label.synonyms)}
-    return tuple(word for word in background if _key(word) not in asked)
-
-
-def _key(word: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", word).casefold().split())

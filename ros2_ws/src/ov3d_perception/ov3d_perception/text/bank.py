@@ -7,9 +7,12 @@ pickle. Lookup ignores case and treats spaces, underscores and hyphens alike.
 from __future__ import annotations
 
 import difflib
+import json
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +22,17 @@ from ..errors import ModelError, QueryError
 MAX_NAMES = 100_000
 MAX_BYTES = 512 * 2**20
 _NEAREST = 5
+_COMPARED_CHARACTERS = 100
+_CLOSE, _LOOSE = 0.6, 0.4  # difflib ratios: a slip of the finger, a vague likeness
+_PART_CHARACTERS = 3  # shorter parts are in everything
 _HINT = "Make it again with write_bank or `python -m ov3d_trainer make-bank`."
+
+
+_UNREADABLE = (
+    *(OSError, ValueError, KeyError, EOFError, SyntaxError, MemoryError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError),
+)
+"""What a damaged or hostile .npz makes zipfile and numpy raise."""
 
 
 class BankEncoder:
@@ -46,13 +59,14 @@ class BankEncoder:
         return self._vectors[[self._rows[fold(text)] for text in texts]]
 
     def nearest_names(self, text: str, count: int = _NEAREST) -> list[str]:
-        """Return up to `count` names that look like `text`: by spelling first, then by shared words."""
-        wanted = fold(text)[:100]
-        close = difflib.get_close_matches(wanted, self._rows, n=count, cutoff=0.6)
+        """Return up to `count` names that look like `text`: by spelling, then shared words, then parts of words."""
+        wanted = fold(text)[:_COMPARED_CHARACTERS]
+        close = difflib.get_close_matches(wanted, self._rows, n=count, cutoff=_CLOSE)
         words = set(wanted.split())
-        shared = [key for key in self._rows if words & set(key.split()) and key not in close]
-        loose = difflib.get_close_matches(wanted, self._rows, n=count, cutoff=0.3)
-        ordered = list(dict.fromkeys([*close, *sorted(shared, key=len), *loose]))
+        shared = sorted((key for key in self._rows if words & set(key.split())), key=len)
+        within = sorted((key for key in self._rows if _holds_other(wanted, key)), key=len)
+        loose = difflib.get_close_matches(wanted, self._rows, n=count, cutoff=_LOOSE)
+        ordered = list(dict.fromkeys([*close, *shared, *within, *loose]))
         return [self.names[self._rows[key]] for key in ordered[:count]]
 
     def _unknown(self, text: str) -> str:
@@ -79,7 +93,7 @@ def read_bank(path: Path | str) -> BankEncoder:
             raise ModelError(f"bank {source.name}: unpacks to {unpacked:,} bytes, at most {MAX_BYTES:,} are read.")
         with np.load(source, allow_pickle=False) as arrays:
             names, vectors, space = arrays["names"], arrays["vectors"], arrays["space"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise ModelError(f"bank {source.name}: cannot be read ({' '.join(str(error).split())}). {_HINT}") from error
     if names.ndim != 1 or names.dtype.kind != "U" or space.ndim != 0 or space.dtype.kind != "U":
         raise ModelError(f"bank {source.name}: names and space must be text, got {names.dtype}, {space.dtype}. {_HINT}")
@@ -87,10 +101,68 @@ def read_bank(path: Path | str) -> BankEncoder:
 
 
 def write_bank(path: Path | str, names: Sequence[str], vectors: NDArray[np.floating], space: str) -> None:
-    """Write names (T,) and vectors (T, D) float16 or float32 as a bank; `ModelError` when they do not fit."""
-    BankEncoder(names, vectors, space)  # checks them
+    """Write names (T,) and vectors (T, D) as a bank; `ModelError` when they do not fit.
+
+    float16 stays float16 (half the file; a unit vector's numbers lose 3 digits of 7), the rest becomes float32.
+    """
+    rows = np.asarray(vectors)
+    BankEncoder(names, rows, space)  # checks them
+    if rows.dtype != np.float16:
+        rows = rows.astype(np.float32)
     with Path(path).open("wb") as stream:  # np.savez would append a suffix of its own to a bare path
-        np.savez_compressed(stream, names=np.array(list(names)), vectors=vectors, space=np.array(space))
+        np.savez_compressed(stream, names=np.array(list(names)), vectors=rows, space=np.array(space))
+
+
+def bank_from_lists(names_path: Path | str, vectors_path: Path | str, space: str) -> BankEncoder:
+    """Make a bank from a JSON list of names and an .npy of their vectors (T, D), row by row.
+
+    An entry is a name, or an object with `name` and maybe `synonyms` (LVIS), which get the row's vector where no
+    other row carries that name. Of a name that occurs twice the first row is taken. Raises `ModelError`.
+    """
+    entries = _read_name_entries(Path(names_path))
+    vectors = _read_vectors(Path(vectors_path))
+    if len(entries) != len(vectors):
+        raise ModelError(
+            f"{vectors_path}: {len(vectors)} rows for the {len(entries)} names of {names_path}. "
+            "Give the two files of one list."
+        )
+    rows: dict[str, int] = {}
+    for row, (name, _) in enumerate(entries):
+        rows.setdefault(fold(name), row)
+    for row, (_, synonyms) in enumerate(entries):
+        for synonym in synonyms:
+            rows.setdefault(fold(synonym), row)
+    return BankEncoder(tuple(rows), vectors[list(rows.values())], space)
+
+
+def _read_name_entries(path: Path) -> list[tuple[str, list[str]]]:
+    try:
+        entries: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"names {path}: cannot be read as JSON ({' '.join(str(error).split())}).") from error
+    pairs: list[tuple[str, list[str]]] = []
+    for entry in entries if isinstance(entries, list) and entries else [None]:
+        named: dict[str, Any] = entry if isinstance(entry, dict) else {"name": entry}
+        name: Any = named.get("name")
+        synonyms: Any = named.get("synonyms", [])
+        words = [name, *synonyms] if isinstance(synonyms, list) else [None]
+        if not all(isinstance(word, str) and word.strip() for word in words):
+            raise ModelError(f"names {path}: expected a list of names, or of objects with name and synonyms.")
+        pairs.append((name, synonyms))
+    return pairs
+
+
+def _read_vectors(path: Path) -> NDArray[np.floating]:
+    try:
+        return np.asarray(np.load(path, allow_pickle=False, mmap_mode="r"))
+    except _UNREADABLE as error:
+        raise ModelError(f"vectors {path}: cannot be read ({' '.join(str(error).split())}).") from error
+
+
+def _holds_other(wanted: str, key: str) -> bool:
+    """One of the two is part of the other, as "lift" is of "forklift"."""
+    short, long = sorted((wanted, key), key=len)
+    return len(short) >= _PART_CHARACTERS and short in long
 
 
 def _index(names: Sequence[str]) -> dict[str, int]:

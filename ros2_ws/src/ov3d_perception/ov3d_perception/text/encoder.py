@@ -44,20 +44,25 @@ class TextEncoder(Protocol):
 
 
 def open_text_encoder(
-    directory: Path | str, *, providers: Any = None, threads: int | None = None, cache_dir: Path | None = None
+    directory: Path | str, *, providers: Any = None, threads: int | None = None, cache_dir: Path | str | None = None
 ) -> TextEncoder:
     """Open the text side of a bundle folder: its text tower if it has one, else its bank.
 
-    `providers` and `threads` are for the tower, as for `Engine`; `cache_dir` keeps encoded texts between runs. Raises
-    `ModelError` when neither is there or one is broken.
+    `providers` and `threads` are for the tower, as for `Engine`, except that None stands for the CPU; `cache_dir`
+    keeps encoded texts between runs. Raises `ModelError` when neither is there, half a tower is, or one is broken.
     """
     folder = Path(directory)
-    if (folder / TOWER_FILE).is_file() and (folder / TOKENIZER_FILE).is_file():
+    halves = [(folder / name).is_file() for name in (TOWER_FILE, TOKENIZER_FILE)]
+    if all(halves):
         from .cache import CachedEncoder
         from .clip_tower import ClipTower
 
         tower = ClipTower(folder, providers=providers, threads=threads)
-        return CachedEncoder(tower, digest=tower.digest, folder=cache_dir)
+        digest = tower.digest() if cache_dir is not None else ""  # reads the whole file, memory needs none
+        return CachedEncoder(tower, digest=digest, folder=cache_dir)
+    if any(halves):
+        missing, present = (TOWER_FILE, TOKENIZER_FILE) if halves[1] else (TOKENIZER_FILE, TOWER_FILE)
+        raise ModelError(f"bundle {folder}: {present} is there, {missing} is missing. Copy both.")
     if (folder / BANK_FILE).is_file():
         from .bank import read_bank
 

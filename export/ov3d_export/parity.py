@@ -1,0 +1,116 @@
+"""The parity gate: an exported graph must say what the torch network says, or there is no bundle."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from numpy.typing import NDArray
+
+from ov3d_perception.errors import DataError, ModelError
+from ov3d_perception.inputs import InputSpec, build_inputs
+from ov3d_perception.types import Frame
+from ov3d_trainer.backends import index_tensors
+from ov3d_trainer.model import SparseUNet
+
+TOLERANCE = 1e-4
+"""Largest difference of one number of a unit vector, or of one cosine: float32 sums of a few thousand products in
+another order differ by some 1e-6, a wrong weight or table by far more."""
+
+SMALL_CLOUDS = (0, 1, 2)
+"""Points of the clouds that are checked besides the given frames."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParityReport:
+    """Largest absolute differences between onnxruntime's CPU provider and torch, over `clouds` clouds."""
+
+    embedding: float
+    similarity: float
+    clouds: int
+    voxels: int
+    onnxruntime: str
+
+
+def check_parity(
+    model: SparseUNet, graph_path: Path, spec: InputSpec, frames: Sequence[Frame], *, tolerance: float = TOLERANCE
+) -> ParityReport:
+    """Run both on the given frames and on clouds of 0, 1 and 2 points.
+
+    Raises `ModelError` where an output differs by more than `tolerance` or has another shape, `DataError` where the
+    frames hold too little to check anything with.
+    """
+    session = _open_session(graph_path)
+    generator = np.random.default_rng(0)
+    worst = {"embedding": 0.0, "similarity": 0.0}
+    most_voxels = 0
+    clouds = [*frames, *(_first_points(frames, spec, count) for count in SMALL_CLOUDS)]
+    for number, frame in enumerate(clouds):
+        inputs = build_inputs(frame, spec)
+        text = _unit_rows(generator, 1 + number % 5, model.config.embedding_dim)
+        found = session.run(["embedding", "similarity"], {"features": inputs.features, "text": text, **inputs.index})
+        with torch.inference_mode():
+            embedding = model(torch.from_numpy(inputs.features), index_tensors(inputs.index)).numpy()
+        wanted = {"embedding": embedding, "similarity": embedding @ text.T}
+        for (name, expected), got in zip(wanted.items(), found, strict=True):
+            difference = _difference(f"{graph_path.name}: {name} of cloud {number}", expected, got, tolerance)
+            worst[name] = max(worst[name], difference)
+        _log.debug("parity: cloud %d, %d voxels, worst so far %s", number, len(inputs.features), worst)
+        most_voxels = max(most_voxels, len(inputs.features))
+    return ParityReport(**worst, clouds=len(clouds), voxels=most_voxels, onnxruntime=ort.__version__)
+
+
+def _open_session(path: Path) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions share no base class
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(
+            f"{path.name}: onnxruntime {ort.__version__} refuses the exported graph ({reason})."
+        ) from error
+
+
+def _first_points(frames: Sequence[Frame], spec: InputSpec, count: int) -> Frame:
+    """Cut the first usable points out of the first frame that has enough of them."""
+    for frame in frames:
+        voxels = build_inputs(frame, spec).voxels
+        rows = np.flatnonzero(voxels.voxel_of_point >= 0)[:count]
+        if len(rows) == count and len(voxels.coords) > max(SMALL_CLOUDS):
+            return _rows_of(frame, rows)
+    raise DataError(
+        f"parity: none of the {len(frames)} frames has more than {max(SMALL_CLOUDS)} voxels within "
+        f"{spec.max_range_m} m. Name a real cloud with --frame."
+    )
+
+
+def _rows_of(frame: Frame, rows: NDArray[np.intp]) -> Frame:
+    optional = {name: getattr(frame, name) for name in ("colors", "ring", "time_offset_s")}
+    cut: dict[str, Any] = {name: None if value is None else value[rows] for name, value in optional.items()}
+    return replace(frame, points=frame.points[rows], intensity=frame.intensity[rows], **cut)
+
+
+def _unit_rows(generator: np.random.Generator, rows: int, dim: int) -> NDArray[np.float32]:
+    values = generator.normal(size=(rows, dim)).astype(np.float32)
+    return values / np.linalg.norm(values, axis=1, keepdims=True)
+
+
+def _difference(what: str, expected: NDArray[np.float32], got: NDArray[np.float32], tolerance: float) -> float:
+    if got.shape != expected.shape:
+        raise ModelError(f"{what}: torch gives shape {expected.shape}, the graph {got.shape}. Nothing was exported.")
+    difference = float(np.abs(got - expected).max(initial=0.0))
+    if not difference <= tolerance:  # NaN fails too
+        raise ModelError(
+            f"{what}: differs from torch by {difference:.2g}, at most {tolerance:.0e} is accepted. Nothing was "
+            "exported; please report this with the checkpoint, or check it for weights that are not finite."
+        )
+    return difference

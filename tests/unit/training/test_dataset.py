@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+
+from ov3d_perception.errors import ConfigError, DataError
+from ov3d_trainer.config import SourceConfig
+from ov3d_trainer.data.dataset import CachedSource, Streets, open_source, parse_seeds, read_sample, write_sample
+from ov3d_trainer.data.sample import Box
+from tests.unit.training.hand_made import make_sample
+
+
+class OneSample:
+    """Counts how often it is asked."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        self.asked += 1
+        return make_sample([[1, 2, 3], [np.nan, 0, 0]], point_labels=[1, -1], point_names=("tree", "car"))
+
+    def key(self, index):
+        return "only"
+
+
+def test_seeds_are_numbers_and_ranges():
+    assert parse_seeds("0-2, 7") == (0, 1, 2, 7)
+    for wrong in ("", "a", "3-1", "1-", "-3"):
+        with pytest.raises(ConfigError, match=r"data\.seeds"):
+            parse_seeds(wrong)
+
+
+def test_cached_sample_is_made_once_and_reads_back_equal(tmp_path):
+    source = OneSample()
+    cached = CachedSource(source=source, folder=tmp_path / "cache")
+    first, second = cached[0], cached[0]
+    assert source.asked == 1
+    np.testing.assert_array_equal(first.frame.points, second.frame.points)
+    np.testing.assert_array_equal(second.point_labels, [1, -1])
+    assert second.point_label_names == ("tree", "car")
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["only.npz"]
+
+
+def test_boxes_survive_the_cache(tmp_path):
+    from dataclasses import replace
+
+    box = Box(category="car", center_m=np.array([1.0, 2, 3]), size_lwh_m=np.array([4.0, 2, 1.5]), yaw_rad=0.5)
+    write_sample(tmp_path / "a.npz", replace(make_sample([[0, 0, 0]]), boxes=(box,)))
+    (again,) = read_sample(tmp_path / "a.npz").boxes
+    assert (again.category, again.yaw_rad) == ("car", 0.5)
+    np.testing.assert_array_equal(again.center_m, box.center_m)
+    np.testing.assert_array_equal(again.size_lwh_m, box.size_lwh_m)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 cut off"])
+def test_damaged_cache_file_says_what_to_do(tmp_path, content):
+    (tmp_path / "bad.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"bad\.npz.*Delete it"):
+        read_sample(tmp_path / "bad.npz")
+
+
+def test_truncated_cache_file_says_what_to_do(tmp_path):
+    write_sample(tmp_path / "a.npz", make_sample(np.zeros((500, 3))))
+    whole = (tmp_path / "a.npz").read_bytes()
+    (tmp_path / "a.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match="Delete it"):
+        read_sample(tmp_path / "a.npz")
+
+
+def test_streets_are_listed_seed_by_seed():
+    streets = Streets(seeds=(5, 9), frames=3, interval_s=1.0, cameras=False)
+    assert [streets.key(index) for index in (0, 2, 3)] == ["000005_0000", "000005_0002", "000009_0000"]
+    assert len(streets) == 6
+    with pytest.raises(IndexError):
+        streets[6]
+
+
+def test_unknown_or_incomplete_sources_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"data\.kind.*keyframe, street"):
+        open_source(SourceConfig(kind="lake"))
+    with pytest.raises(ConfigError, match=r"data\.path"):
+        open_source(SourceConfig(kind="keyframe"))
+    with pytest.raises(ConfigError, match="cache"):
+        open_source(SourceConfig(kind="street", seeds="1", cameras=True), tmp_path)

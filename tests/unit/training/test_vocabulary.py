@@ -1,0 +1,47 @@
+import pytest
+
+from ov3d_perception.errors import ConfigError
+from ov3d_trainer.vocabulary import parse_vocabulary, read_vocabulary
+
+
+def test_alias_synonym_and_name_mean_the_label():
+    words = parse_vocabulary({"labels": [{"name": "tree", "synonyms": ["oak"], "aliases": ["Vegetation"]}]})
+    assert [words.label_of(name) for name in ("tree", "Oak", "vegetation", "car")] == ["tree", "tree", "tree", None]
+
+
+def test_names_compare_without_case_and_underscores():
+    words = parse_vocabulary({"labels": ["traffic cone"], "ignore": ["Ego_Vehicle"]})
+    assert words.label_of("Traffic_Cone") == "traffic cone"
+    assert words.ignores("ego vehicle")
+
+
+def test_alias_of_two_labels_is_refused():
+    with pytest.raises(ConfigError, match="'plant' stands for both 'tree' and 'bush'"):
+        parse_vocabulary({"labels": [{"name": "tree", "aliases": ["plant"]}, {"name": "bush", "aliases": ["plant"]}]})
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("lables: [car]", "Did you mean 'labels'"),
+        ("background: [sky]", "'labels' is missing"),
+        ("labels: [car, car]", "occurs twice"),
+        ("labels: [{name: car, synonim: [x]}]", "Did you mean 'synonyms'"),
+        ("labels: [no]", "name"),
+        ("labels: [car]\nthreshold: 2", "threshold"),
+        ("labels: [car]\ntemplates: ['x']", "templates"),
+        ("labels: [", "not valid YAML"),
+        ("- car", "expected keys"),
+    ],
+)
+def test_wrong_file_is_a_config_error_that_names_it(tmp_path, text, what):
+    path = tmp_path / "words.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=what) as caught:
+        read_vocabulary(path)
+    assert "words.yaml" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["street_vocabulary.yaml", "cityscapes_vocabulary.yaml"])
+def test_shipped_vocabularies_are_valid(configs, name):
+    assert "car" in read_vocabulary(configs / name).names

