@@ -60,7 +60,7 @@ def _add_student_command(commands: Any) -> None:
         metavar="CLOUD",
         help="clouds on which graph and torch must agree (.bin, .pcd, .ply, .npy); default: simulated ones",
     )
-    parser.add_argument("--name", help="name on the model card; default: the checkpoint's file name")
+    parser.add_argument("--name", help="name on the model card; default: the training run's name")
     parser.add_argument("--notes", default="", help="free text for the model card")
     parser.set_defaults(run=_run_student)
 
@@ -76,7 +76,7 @@ def _run_student(options: argparse.Namespace) -> int:
         options.out,
         text=options.text,
         parity_frames=_parity_frames(options.frame),
-        name=options.name or options.checkpoint.stem,
+        name=options.name,
         notes=options.notes,
     )
     parity = result.parity

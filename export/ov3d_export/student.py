@@ -12,7 +12,8 @@ from onnx import helper
 
 import ov3d_perception
 from ov3d_perception.artifact import CARD_KEY, STUDENT_FILE, ModelCard, open_bundle
-from ov3d_perception.errors import ModelError
+from ov3d_perception.errors import ModelError, QueryError
+from ov3d_perception.queries import make_queries
 from ov3d_perception.types import Frame
 from ov3d_trainer.checkpoint import Checkpoint, build_model, load_checkpoint
 
@@ -50,9 +51,8 @@ def export_student(
     of no use), `ConfigError` (`out_dir` holds foreign files).
     """
     if not isinstance(checkpoint, Checkpoint):
-        name = name or Path(checkpoint).stem
         checkpoint = load_checkpoint(checkpoint)
-    card = make_card(checkpoint, name or checkpoint.network.architecture, notes)
+    card = make_card(checkpoint, name or str(checkpoint.training.get("name") or checkpoint.network.architecture), notes)
     model = build_model(checkpoint)
     graph = student_graph(model)
     helper.set_model_props(graph, {CARD_KEY: card.to_json()})
@@ -94,9 +94,15 @@ def _check_graph(graph: onnx.ModelProto) -> None:
 
 
 def _check_text_side(folder: Path) -> None:
-    """Open the new bundle as the robot will; a bundle without any text side is allowed, and incomplete."""
+    """Open the new bundle and ask its own words, as the robot will; one without a text side is allowed, incomplete."""
     if any((folder / name).exists() for name in TEXT_FILES):
-        open_bundle(folder).open_text_encoder()
+        bundle = open_bundle(folder)
+        encoder, card = bundle.open_text_encoder(), bundle.card
+        if card.labels:
+            try:
+                make_queries(card.labels, encoder, templates=card.templates, background=card.background)
+            except QueryError as error:
+                raise ModelError(f"card: its own words cannot be asked for: {error}") from error
     else:
         _log.warning(
             "bundle without a text side: put bank.npz, or text.onnx and tokenizer.json, beside %s", STUDENT_FILE

@@ -118,9 +118,10 @@ def run_node(bundle: Path, bag: Path) -> tuple[Any, Any, dict[str, Any], dict[st
     """Play the bag to the node, ask for other words, and return a cloud and the table before and after."""
     with ExitStack() as stack:
         node_arguments = ("-m", "ov3d_perception.ros.node", "--ros-args", "-p", f"bundle:={bundle}")
-        stack.enter_context(background(*node_arguments, "-r", "~/input/pointcloud:=/LIDAR_TOP"))
+        node = stack.enter_context(background(*node_arguments, "-r", "~/input/pointcloud:=/LIDAR_TOP"))
         client = stack.enter_context(Client())
-        wait_for(lambda: client.tables, "the node's label table")
+        wait_for(lambda: client.tables or node.poll() is not None, "the node's label table")
+        assert node.poll() is None, "the node ended; its last line is above"
         old = client.newest_table()
         stack.enter_context(background("-m", "bags.play", bag, "--loop", "--topics", "/LIDAR_TOP"))
         first = wait_for(lambda: client.clouds, "a labelled cloud")[0]
@@ -216,11 +217,11 @@ def python(*arguments: object) -> str:
 
 
 @contextmanager
-def background(*arguments: object) -> Iterator[None]:
+def background(*arguments: object) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command beside the test and interrupt it at the end."""
     process = subprocess.Popen([sys.executable, *map(str, arguments)], cwd=ROOT)
     try:
-        yield
+        yield process
     finally:
         process.send_signal(signal.SIGINT)
         try:

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from ov3d_perception.engine import label_voxels, scatter_to_points
 from ov3d_perception.errors import ConfigError, DataError
 from ov3d_perception.inputs import build_inputs
-from ov3d_perception.queries import QuerySet, make_queries
+from ov3d_perception.queries import LabelSpec, QuerySet, make_queries
 from ov3d_perception.text.encoder import TextEncoder
 
 from .backends import index_tensors
@@ -37,7 +37,7 @@ from .report import table
 from .scores import Confusion, add_confusions, count_confusion, percentage
 from .teacher import Teacher, make_teacher
 from .text import open_text
-from .vocabulary import WordList, read_vocabulary
+from .vocabulary import WordList, queryable, read_vocabulary
 
 _log = logging.getLogger(__name__)
 
@@ -90,28 +90,14 @@ def ask_for(words: WordList, teacher: Teacher, encoder: TextEncoder) -> QuerySet
 
     Names without a text row are left out, and so are synonyms that the text side lacks.
     """
-    from ov3d_perception.errors import QueryError
-    from ov3d_perception.queries import LabelSpec
-
-    def known(word: str) -> bool:
-        try:
-            encoder.encode([word])
-        except QueryError:
-            return False
-        return True
-
+    words = queryable(words, encoder)
     specs = {spec.name: spec for spec in words.labels}
-    labels = [
-        LabelSpec(name=name, synonyms=tuple(word for word in specs[name].synonyms if known(word)))
-        if name in specs
-        else LabelSpec(name=name)
-        for name in teacher.targets.names
-    ]
+    labels = [specs.get(name, LabelSpec(name=name)) for name in teacher.targets.names]
     return make_queries(
         labels,
         encoder,
         templates=words.templates,
-        background=[word for word in words.background if known(word)],
+        background=words.background,
         threshold=words.threshold,
     )
 

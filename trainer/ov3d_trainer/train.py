@@ -35,7 +35,7 @@ from .report import loss_figure, read_metrics, save_figure
 from .schedule import rate_factor
 from .teacher import Teacher, make_teacher
 from .text import open_text
-from .vocabulary import WordList, read_vocabulary
+from .vocabulary import WordList, queryable, read_vocabulary
 
 CHECKPOINT_FILE = "checkpoint.pt"
 METRICS_FILE = "metrics.jsonl"
@@ -128,7 +128,7 @@ def start_run(config: TrainConfig) -> Run:
     return Run(
         config=config,
         spec=spec,
-        words=words,
+        words=queryable(words, encoder),
         text_space=encoder.space,
         teacher=teacher,
         samples=samples,

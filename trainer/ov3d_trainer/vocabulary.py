@@ -14,15 +14,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from ov3d_perception.errors import ConfigError, QueryError
 from ov3d_perception.queries import LabelSpec, check_labels, check_templates
 from ov3d_perception.text.bank import fold
+
+if TYPE_CHECKING:
+    from ov3d_perception.text.encoder import TextEncoder
 
 _KEYS = ("labels", "background", "ignore", "templates", "threshold")
 _LABEL_KEYS = ("name", "synonyms", "aliases")
@@ -51,6 +54,24 @@ class WordList:
     def ignores(self, teacher_name: str) -> bool:
         """Tell whether the vocabulary says that this teacher name supervises nothing."""
         return fold(teacher_name) in self.ignore
+
+
+def queryable(words: WordList, encoder: TextEncoder) -> WordList:
+    """Return the vocabulary without the labels, synonyms and background words that the text side cannot encode."""
+
+    def known(word: str) -> bool:
+        try:
+            encoder.encode([word])
+        except QueryError:
+            return False
+        return True
+
+    labels = tuple(
+        LabelSpec(name=label.name, synonyms=tuple(word for word in label.synonyms if known(word)))
+        for label in words.labels
+        if known(label.name)
+    )
+    return replace(words, labels=labels, background=tuple(word for word in words.background if known(word)))
 
 
 def read_vocabulary(path: Path | str) -> WordList:

@@ -164,7 +164,7 @@ def test_command_writes_a_bundle_from_a_checkpoint_and_a_cloud(tmp_path, bank, c
     assert main([*arguments, "--frame", str(tmp_path / "a.pcd.bin")]) == 0
     assert "Largest difference" in capsys.readouterr().out
     session = ort.InferenceSession(tmp_path / "bundle" / "student.onnx")
-    assert ModelCard.from_json(session.get_modelmeta().custom_metadata_map[CARD_KEY]).name == "last"
+    assert ModelCard.from_json(session.get_modelmeta().custom_metadata_map[CARD_KEY]).name == NETWORK.architecture
 
 
 def test_command_says_one_line_and_returns_two_when_it_cannot(tmp_path, capsys):
@@ -172,3 +172,10 @@ def test_command_says_one_line_and_returns_two_when_it_cannot(tmp_path, capsys):
     error = capsys.readouterr().err
     assert error.startswith("ModelError: ")
     assert error.count("\n") == 1
+
+
+def test_card_with_words_that_its_own_text_side_lacks_is_not_exported(tmp_path, bank):
+    checkpoint = make_checkpoint(vocabulary=Vocabulary(labels=(LabelSpec(name="car"), LabelSpec(name="wombat"))))
+    with pytest.raises(ModelError, match=r"own words cannot be asked for.*wombat"):
+        export_student(checkpoint, tmp_path / "bundle", text=bank, parity_frames=[make_frame()])
+    assert not (tmp_path / "bundle").exists()

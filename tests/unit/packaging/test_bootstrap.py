@@ -20,13 +20,21 @@ def prefix(tmp_path):
     """A folder laid out like /opt/ros/jazzy with rclpy for Python 3.12."""
     module = tmp_path / "ros" / "lib" / "python3.12" / "site-packages" / "rclpy"
     module.mkdir(parents=True)
-    (module / "__init__.py").touch()
+    (module / "_rclpy_pybind11.cpython-312-x86_64-linux-gnu.so").touch()
     return tmp_path / "ros"
 
 
 def test_sourced_jazzy_is_used_with_its_python(prefix):
     found = interpreters.find_ros({"ROS_DISTRO": "jazzy", "AMENT_PREFIX_PATH": f"/nowhere:{prefix}"})
     assert found == Ros("jazzy", (3, 12))
+
+
+def test_python_is_found_in_a_folder_that_names_no_minor_version(tmp_path):
+    module = tmp_path / "lib" / "python3" / "dist-packages" / "rclpy"
+    module.mkdir(parents=True)
+    (module / "_rclpy_pybind11.cpython-313-aarch64-linux-gnu.so").touch()
+    found = interpreters.find_ros({"ROS_DISTRO": "lyrical", "AMENT_PREFIX_PATH": str(tmp_path)})
+    assert found == Ros("lyrical", (3, 13))
 
 
 def test_sourced_humble_is_too_old_and_pypi_is_used(prefix):

@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 
 from ov3d_perception.errors import ConfigError
-from ov3d_trainer.vocabulary import parse_vocabulary, read_vocabulary
+from ov3d_perception.text.bank import BankEncoder
+from ov3d_trainer.vocabulary import parse_vocabulary, queryable, read_vocabulary
 
 
 def test_alias_synonym_and_name_mean_the_label():
@@ -45,3 +47,14 @@ def test_wrong_file_is_a_config_error_that_names_it(tmp_path, text, what):
 @pytest.mark.parametrize("name", ["street_vocabulary.yaml", "cityscapes_vocabulary.yaml"])
 def test_shipped_vocabularies_are_valid(configs, name):
     assert "car" in read_vocabulary(configs / name).names
+
+
+def test_words_that_the_text_side_lacks_are_left_out_of_the_queryable_vocabulary():
+    bank = BankEncoder(("tree", "oak", "sky"), np.eye(3, dtype=np.float32), "test")
+    words = parse_vocabulary(
+        {"labels": [{"name": "tree", "synonyms": ["oak", "elm"]}, "road"], "background": ["sky", "haze"]}
+    )
+    kept = queryable(words, bank)
+    assert [(label.name, label.synonyms) for label in kept.labels] == [("tree", ("oak",))]
+    assert kept.background == ("sky",)
+    assert kept.label_of("road") == "road"  # teachers may still mean it; it is reported as not queryable
