@@ -118,7 +118,7 @@ class DemoClient:
         listen(LabelTable, ros_names.resolve(ros_names.LABELS), self._take_table, latched)
         listen(PointCloud2, CLOUD_TOPIC, self._take_raw, sensor)
         listen(PointCloud2, ros_names.resolve(ros_names.OUTPUT_CLOUD), self._take_labelled, sensor)
-        self._service = self._node.create_client(SetQueries, ros_names.resolve(ros_names.SET_QUERIES))
+        self._service: Any = self._node.create_client(SetQueries, ros_names.resolve(ros_names.SET_QUERIES))
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._executor.spin, daemon=True)
@@ -158,7 +158,7 @@ class DemoClient:
         future.add_done_callback(lambda _: done.set())
         if not done.wait(_TIMEOUT_S):
             raise RuntimeError(f"~/set_queries did not answer within {_TIMEOUT_S:g} s")
-        response = future.result()
+        response: Any = future.result()
         if not response.success:
             raise RuntimeError(f"~/set_queries refused: {response.message}")
         return int(response.version)
