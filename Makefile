@@ -1,8 +1,8 @@
-# make demo | test | check-long | lint | format | lock | clean
+# make demo | test | check-long | lint | format | bundle | lock | clean
 # PYTHON=... chooses the interpreter, ARGS=... goes to the demo or to pytest, CHECKS=... names the checks of lint.
 # Each target sets up what it needs (see ros2_ws/bootstrap) and reuses it next time.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check-long lint format lock clean
+.PHONY: help demo test check-long lint format lock bundle clean
 
 PYTHON ?=
 ARGS ?=
@@ -33,6 +33,14 @@ lint:
 format:
 	@$(TEST) ruff check --fix .
 	@$(TEST) ruff format .
+
+# The bundle in the repository, from nothing, seeded: about 40 minutes on 2 cores.
+bundle:
+	@$(TEST) python -m ov3d_trainer cache --config trainer/configs/demo_street.yaml
+	@$(TEST) python -m ov3d_trainer train --config trainer/configs/demo_street.yaml --restart
+	@$(TEST) python -m ov3d_trainer evaluate --checkpoint runs/demo_street/checkpoint.pt
+	@$(TEST) python -m ov3d_export student runs/demo_street/checkpoint.pt --out export/bundles/street_demo \
+		--text trainer/configs/demo_bank.npz
 
 lock:
 	@$(SETUP) lock

@@ -68,6 +68,7 @@ ROUNDS = (
             "house": ("building",),
             "lawn": ("grass",),
         },
+        background=("sidewalk", "wall", "fence", "barrier", "traffic cone", "pole", "traffic sign", "bicycle"),
     ),
     Vocabulary(
         title="only two small things; everything else is background",
