@@ -109,7 +109,7 @@ def _sensor_data(
     return SensorData(
         channel=sensor["channel"],
         modality=sensor["modality"],
-        path=root / row["filename"],
+        path=_inside(root, row["filename"]),
         stamp_ns=int(row["timestamp"]) * 1000,
         is_key_frame=bool(row["is_key_frame"]),
         ego_from_sensor=_transform(calibration),
@@ -139,3 +139,13 @@ def _rows(folder: Path, name: str) -> list[dict[str, Any]]:
     if not isinstance(rows, list):
         raise DataError(f"{path}: expected a list of rows, got {type(rows).__name__}.")
     return rows
+
+
+def _inside(root: Path, filename: str) -> Path:
+    """Return the path of a file that a table names; `DataError` where it leads out of the data set."""
+    path = root / filename
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise DataError(
+            f"{root}: the tables name {filename!r}, which lies outside the data set. Check sample_data.json."
+        )
+    return path

@@ -20,8 +20,8 @@ from ov3d_perception.types import FloatArray, Frame
 from .presets import DEFAULT_PRESET, PRESETS, TRUTH_CLOUD_TOPIC, TRUTH_LABELS_TOPIC, Preset
 from .recording import Cloud, Event, Picture, Recording
 
-_QOS = {  # by kind: depth, reliable, latched
-    "sensor": (10, False, False),
+_QOS = {  # by kind: depth, reliable, latched. Reliable publishers meet every subscriber; best effort loses large clouds
+    "sensor": (10, True, False),
     "tf": (100, True, False),
     "latched": (1, True, True),
 }

@@ -29,15 +29,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; return 0, or 1 after one line that says which step failed and where its log is."""
     options = parse_arguments(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
-    # This machine only, a domain of its own, and a transport that does not lose sweeps (docs/deployment.md).
+    # This machine only, and a domain of its own; what is sent is reliable, so that no sweep is lost (docs/deployment.md).
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-    os.environ["ROS_DOMAIN_ID"] = str(100 + os.getpid() % 100)
-    os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
+    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
     sys.path.insert(0, str(ROOT))
     try:
         run(options)
-    except (DemoError, subprocess.CalledProcessError) as error:
-        sys.stderr.write(f"demo: {error}\n")
+    except Exception as error:
+        if not is_expected(error):
+            raise
+        sys.stderr.write(f"demo: {error} (logs: {shown(options.out)}/*.log)\n")
         return 1
     return 0
 
@@ -50,6 +51,13 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=HELD_OUT_SEED, help="which street is simulated")
     parser.add_argument("--frames", type=int, default=24, help="length of the drive in sweeps")
     return parser.parse_args(arguments)
+
+
+def is_expected(error: Exception) -> bool:
+    """Tell errors whose message is enough from those that need a traceback."""
+    from ov3d_perception.errors import Ov3dError
+
+    return isinstance(error, (RuntimeError, Ov3dError))
 
 
 class DemoError(RuntimeError):
@@ -125,7 +133,8 @@ def simulator_digest() -> str:
 def start_node(options: argparse.Namespace, queries: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
     """Start the segmentation node as a process of its own."""
     arguments = ["-m", "ov3d_perception.ros.node", "--ros-args", "-p", f"bundle:={options.bundle}"]
-    arguments += ["-p", f"queries:={queries}", "-r", "~/input/pointcloud:=/LIDAR_TOP"]
+    arguments += ["-p", f"queries:={queries}", "-p", "input_reliability:=reliable"]
+    arguments += ["-r", "~/input/pointcloud:=/LIDAR_TOP"]
     return background(arguments, options.out / "node.log")
 
 
@@ -180,9 +189,11 @@ def background(arguments: Sequence[str], log: Path) -> Iterator[subprocess.Popen
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove an output folder of an earlier run."""
+    """Remove the bag of an earlier run; `DemoError` for a folder that holds anything else."""
     import shutil
 
+    if folder.is_dir() and not (folder / "metadata.yaml").is_file():
+        raise DemoError(f"{shown(folder)} is no bag. Give another folder with --out.")
     shutil.rmtree(folder, ignore_errors=True)
 
 

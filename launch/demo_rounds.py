@@ -114,7 +114,7 @@ class DemoClient:
         self._raw_arrived_s: dict[int, float] = {}
         self._sweeps: dict[int, dict[int, LabelledSweep]] = {}
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        sensor = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+        sensor = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
         listen = self._node.create_subscription
         listen(LabelTable, ros_names.resolve(ros_names.LABELS), self._take_table, latched)
         listen(PointCloud2, CLOUD_TOPIC, self._take_raw, sensor)

@@ -74,7 +74,7 @@ def packages(layout: Layout) -> list[Path]:
 def wanted_stamp(layout: Layout, pins: Mapping[str, str]) -> dict[str, str]:
     """What the stamp must say: a hash over everything each step depends on."""
     here = Path(__file__).parent
-    facts = json.dumps([pins, layout.interpreter.full_version, layout.ros.distro])
+    facts = json.dumps([str(layout.root), pins, layout.interpreter.full_version, layout.ros.distro])
     dependencies = digest(facts, here / "install.py", here / "locks.py")
     interfaces = [path for path in (layout.root / MESSAGES, layout.root / TF2_MESSAGES) if path.is_dir()]
     definitions = [package / PACKAGES[str(package.relative_to(layout.root))] for package in packages(layout)]

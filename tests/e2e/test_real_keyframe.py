@@ -35,7 +35,6 @@ def ros_domain() -> Iterator[None]:
     values = {
         "ROS_DOMAIN_ID": os.environ.get("ROS_DOMAIN_ID", str(1 + os.getpid() % 100)),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
-        "FASTDDS_BUILTIN_TRANSPORTS": "LARGE_DATA",  # the default loses large clouds between processes
     }
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
@@ -118,6 +117,7 @@ def run_node(bundle: Path, bag: Path) -> tuple[Any, Any, dict[str, Any], dict[st
     """Play the bag to the node, ask for other words, and return a cloud and the table before and after."""
     with ExitStack() as stack:
         node_arguments = ("-m", "ov3d_perception.ros.node", "--ros-args", "-p", f"bundle:={bundle}")
+        node_arguments = (*node_arguments, "-p", "input_reliability:=reliable")  # best effort loses large clouds
         node = stack.enter_context(background(*node_arguments, "-r", "~/input/pointcloud:=/LIDAR_TOP"))
         client = stack.enter_context(Client())
         wait_for(lambda: client.tables or node.poll() is not None, "the node's label table")
@@ -149,7 +149,7 @@ class Client:
         self.clouds: list[Any] = []
         self.raw: list[Any] = []
         self.tables: list[Any] = []
-        sensor = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+        sensor = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         listen = self.node.create_subscription
         listen(PointCloud2, "/ov3d_segmentation/output/segmentation", self.clouds.append, sensor)

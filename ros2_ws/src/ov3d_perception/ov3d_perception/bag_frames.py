@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import io
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -147,7 +148,7 @@ def _track(connection: Any, frame_id: str, times: list[tuple[int, int]], infos: 
             f"{connection.topic}: no CameraInfo for frame '{frame_id}' (there are {', '.join(infos) or 'none'}), so "
             "its intrinsics are unknown. Record camera_info, or leave the camera out with cameras=[...]."
         )
-    rectified = "rect" in connection.topic
+    rectified = re.search(r"(^|[/_])rect(ified)?([/_]|$)", connection.topic) is not None
     if np.any(np.asarray(info.d)) and not rectified:
         raise FrameError(
             f"{connection.topic}: the images of '{frame_id}' are distorted (D = {np.asarray(info.d).tolist()}). "
@@ -156,7 +157,7 @@ def _track(connection: Any, frame_id: str, times: list[tuple[int, int]], infos: 
     projection = np.asarray(info.p, dtype=np.float64).reshape(3, 4)
     intrinsics = np.asarray(info.k, dtype=np.float64).reshape(3, 3)
     baseline_m = np.zeros(3)
-    if projection[0, 0] > 0:  # P is for rectified images, K for raw ones; without distortion they agree
+    if rectified and projection[0, 0] > 0:  # P is for rectified images, K for raw ones
         intrinsics = projection[:, :3]
         baseline_m[:2] = projection[:2, 3] / projection[(0, 1), (0, 1)]  # second camera of a stereo pair
     return _ImageTrack(

@@ -86,12 +86,15 @@ def _detect(path: Path, size: int) -> str:
             f"{path}: {size:,} bytes are neither whole nuScenes (20 bytes) nor whole KITTI points (16 bytes). "
             "The file is truncated or of another kind."
         )
-    values = np.fromfile(path, dtype="<f4")
+    values = np.fromfile(path, dtype="<f4", count=20 * _DETECTED_POINTS)  # whole points of either kind
     plausible = [kind for kind in divisible if _is_plausible(values.reshape(-1, _COLUMNS_OF_BIN[kind]), kind)]
     if len(plausible) != 1:
         found = "both nuScenes' and KITTI's layout fit" if plausible else "the values fit neither nuScenes nor KITTI"
         raise DataError(f"{path}: {found}. Say which it is: kind='nuscenes' or kind='kitti'.")
     return plausible[0]
+
+
+_DETECTED_POINTS = 100_000
 
 
 def _is_plausible(rows: NDArray[np.float32], kind: str) -> bool:
@@ -193,6 +196,13 @@ def _frame_of(path: Path, columns: Mapping[str, NDArray[Any]], *, frame_id: str,
     missing = [name for name in "xyz" if name not in named]
     if missing:
         raise DataError(f"{path}: no {', '.join(missing)}; the file has {', '.join(columns)}. Is it a point cloud?")
+    text = [
+        name
+        for name in (*"xyz", "intensity", "ring", "channel")
+        if name in named and named[name].dtype.kind not in "fiu"
+    ]
+    if text:
+        raise DataError(f"{path}: {', '.join(text)} must be numbers, got {named[text[0]].dtype}. Is it a point cloud?")
     with np.errstate(over="ignore", invalid="ignore"):
         points = np.stack([named[name].astype(np.float32) for name in "xyz"], axis=1)
         intensity = named["intensity"].astype(np.float32) if "intensity" in named else np.zeros(len(points), np.float32)

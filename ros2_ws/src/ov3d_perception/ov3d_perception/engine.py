@@ -219,6 +219,7 @@ def resolve_providers(providers: Sequence[str] | str) -> list[str]:
 
 def _open_session(path: Path, providers: Sequence[str], threads: int | None) -> ort.InferenceSession:
     options = ort.SessionOptions()
+    options.enable_mem_pattern = False  # patterns are kept per input shape, and every sweep has its own
     options.log_severity_level = 3  # errors: the fallback to the CPU is reported in our own words
     if threads is not None:
         if threads < 1:

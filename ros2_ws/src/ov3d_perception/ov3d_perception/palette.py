@@ -41,8 +41,9 @@ _MIN_DISTANCE = 60.0  # RGB distance below which two legend entries are hard to 
 def colors_for(names: Sequence[str]) -> NDArray[np.uint8]:
     """Return (Q, 3) RGB colours: familiar words keep their usual colour, others take well-spread hues in order.
 
-    The result depends on the list alone; no two colours of a list of up to about 40 names are close to each other or to
-    the grey of unlabelled points. Beyond a few hundred names colours repeat.
+    The result depends on the list alone. Familiar colours are nuScenes', some of which are close (truck and bus); all
+    others keep away from every colour in the list and from grey, for lists of up to about 40 names. Beyond 240 they
+    repeat.
     """
     candidates = _candidate_colors()
     free = np.linalg.norm(candidates - UNLABELLED_COLOR, axis=1)  # distance to the nearest taken colour
@@ -56,7 +57,7 @@ def colors_for(names: Sequence[str]) -> NDArray[np.uint8]:
             free = np.minimum(free, np.linalg.norm(candidates - color, axis=1))
     for row in sorted(set(range(len(names))) - set(familiar.values())):
         far_enough = np.flatnonzero(free >= _MIN_DISTANCE)
-        pick = int(far_enough[0]) if len(far_enough) else int(np.argmax(free))
+        pick = int(far_enough[0]) if len(far_enough) else int(np.argmax(free)) if free.max() > 0 else row % _CANDIDATES
         chosen[row] = candidates[pick]
         free = np.minimum(free, np.linalg.norm(candidates - candidates[pick], axis=1))
     return chosen.astype(np.uint8)

@@ -264,7 +264,7 @@ def _points(layout: _Layout) -> NDArray[np.float32]:
 
 
 def _intensity(layout: _Layout) -> NDArray[np.float32]:
-    name = _first(layout, ("intensity", "intensities"))
+    name = next((name for name in ("intensity", "intensities") if name in layout.fields), None)
     if name is None:
         return np.zeros(layout.count, dtype=np.float32)
     return layout.column(name).astype(np.float32)
@@ -285,14 +285,14 @@ def _colors(layout: _Layout) -> NDArray[np.uint8] | None:
     if name is not None and layout.kind(name) in ("f4", "u4", "i4"):
         bits = layout.column(name, view_as="u4").astype(np.uint32)
         return np.stack([(bits >> shift) & 0xFF for shift in (16, 8, 0)], axis=1).astype(np.uint8)
-    if all(channel in layout.fields and layout.kind(channel) == "u1" for channel in "rgb"):
+    if all(_is_readable(layout, channel) and layout.kind(channel) == "u1" for channel in "rgb"):
         return np.stack([layout.column(channel) for channel in "rgb"], axis=1)
     return None
 
 
 def _time_offset_s(layout: _Layout, stamp_ns: int) -> NDArray[np.float32] | None:
     name = _first(layout, _TIME_NAMES)
-    if name is None or layout.fields[name].datatype not in _DATATYPES:
+    if name is None:
         return None
     kind = layout.kind(name)
     values = layout.column(name).astype(np.float64)
@@ -311,7 +311,15 @@ def _finite(points: NDArray[np.float32]) -> BoolArray:
 
 
 def _first(layout: _Layout, names: Sequence[str]) -> str | None:
-    return next((name for name in names if name in layout.fields), None)
+    """Return the first of some optional fields that is there and can be read; an odd one counts as absent."""
+    return next((name for name in names if _is_readable(layout, name)), None)
+
+
+def _is_readable(layout: _Layout, name: str) -> bool:
+    try:
+        return name in layout.fields and bool(layout.kind(name))
+    except DataError:
+        return False
 
 
 def _parts(array: NDArray[np.void], *, is_dense: bool) -> CloudParts:

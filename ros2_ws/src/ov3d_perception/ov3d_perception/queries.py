@@ -25,6 +25,8 @@ MAX_LABELS = 1_000
 MAX_PHRASES = 5_000
 MAX_PHRASE_LENGTH = 200
 MAX_TEMPLATES = 100
+MAX_TEXTS = 20_000
+"""Phrases times templates: 17 minutes of a large text tower at 50 ms a text, which is long enough."""
 DEFAULT_THRESHOLD = 0.0
 BACKGROUND = -1
 """Value of `QuerySet.label_of_phrase` for background phrases."""
@@ -210,6 +212,11 @@ def _encode(phrases: Sequence[str], templates: Sequence[str], encoder: TextEncod
     """Encode every phrase in every template, average over the templates, normalise: (P, D) float32."""
     if not getattr(encoder, "supports_templates", True):
         templates = (_PLACEHOLDER,)
+    if len(phrases) * len(templates) > MAX_TEXTS:
+        raise QueryError(
+            f"labels: {len(phrases):,} words in {len(templates)} templates make more than {MAX_TEXTS:,} texts. "
+            "Use fewer words or templates."
+        )
     texts = [template.replace(_PLACEHOLDER, phrase) for phrase in phrases for template in templates]
     vectors = np.asarray(encoder.encode(texts), dtype=np.float32)
     if vectors.shape != (len(texts), encoder.dim) or not np.isfinite(vectors).all():

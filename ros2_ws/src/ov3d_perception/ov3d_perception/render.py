@@ -222,7 +222,7 @@ def _flatten(points: FloatArray, view_from_lidar: FloatArray) -> tuple[NDArray[n
 
 
 def _rings(reach: float) -> NDArray[np.float64]:
-    step = next((step for step in _RING_STEPS_M if reach / step <= 5), _RING_STEPS_M[-1])
+    step = next((step for step in _RING_STEPS_M if reach / step <= 5), reach / 5)
     return np.arange(step, reach + 1e-6, step)
 
 

@@ -72,7 +72,7 @@ def load_model(config: NodeConfig) -> Model:
     bundle = open_bundle(Path(config.bundle).expanduser())
     engine = Engine(bundle, providers=config.device, threads=threads)
     cache = Path(config.text_cache).expanduser() if config.text_cache else None
-    encoder = bundle.open_text_encoder(providers=config.device, threads=threads, cache_dir=cache)
+    encoder = bundle.open_text_encoder(threads=threads, cache_dir=cache)
     return Model(card=bundle.card, engine=engine, encoder=encoder, provider=engine.provider)
 
 

@@ -165,6 +165,7 @@ def _open_session(path: Path, providers: Any, threads: int | None) -> ort.Infere
         raise ModelError(f"{path}: does not exist. {_HINT}")
     options = ort.SessionOptions()
     options.log_severity_level = 3
+    options.enable_mem_pattern = False  # patterns are kept per input shape
     options.enable_cpu_mem_arena = False  # words come rarely: give the memory back in between
     if threads is not None:
         if threads < 1:
