@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; return 0, or 1 after one line that says which step failed and where its log is."""
     options = parse_arguments(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
-    # This machine only, and a domain of its own; what is sent is reliable, so that no sweep is lost (docs/deployment.md).
+    # This machine only, a domain of its own; everything is sent reliably, so that no sweep is lost.
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
     sys.path.insert(0, str(ROOT))
@@ -154,10 +154,11 @@ def wait_for_node(client: object, node: subprocess.Popen[bytes], log: Path) -> N
 
 
 def label_files(options: argparse.Namespace, drive: Path, labelled: Path, picture: Path) -> None:
-    """Label the same bag without ROS: a copy of it with labelled clouds, and a picture of its first sweep."""
+    """Label the same bag without ROS: a copy of it with labelled clouds, and a picture of one sweep."""
     remove_tree(labelled)
     command = ["-m", "ov3d_perception", "label", str(options.bundle), str(drive), "--topic", "/LIDAR_TOP"]
-    run_python([*command, "--out", str(labelled), str(picture)], options.out / "label.log")
+    command += ["--sweep", str(options.frames // 3), "--out", str(labelled), str(picture)]
+    run_python(command, options.out / "label.log")
 
 
 def run_python(arguments: Sequence[str], log: Path) -> None:
