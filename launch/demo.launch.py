@@ -46,6 +46,7 @@ def generate_launch_description() -> LaunchDescription:
         launch_arguments={
             **{name: LaunchConfiguration(name) for name in ("bundle", "queries", "cloud_topic", "device")},
             "use_sim_time": "true",
+            "input_reliability": "reliable",  # bags of this project are; best effort loses large clouds
         }.items(),
     )
     rate = LaunchConfiguration("rate")

@@ -179,3 +179,10 @@ def test_what_is_missing_is_named(root: Path) -> None:
     (root / "v1.0-mini" / "sensor.json").write_text("[{]")
     with pytest.raises(DataError, match=r"sensor.json: is not valid JSON"):
         read_scene(root, "v1.0-mini", "scene-0061")
+
+
+def test_table_that_leads_out_of_the_data_set_is_refused(root: Path) -> None:
+    table = root / "v1.0-mini" / "sample_data.json"
+    table.write_text(table.read_text().replace("sweeps/LIDAR_TOP/", "../../"))
+    with pytest.raises(DataError, match="outside the data set"):
+        read_scene(root, "v1.0-mini", "scene-0061")

@@ -197,3 +197,10 @@ def test_real_nuscenes_sweep_and_kitti_scan_are_told_apart(real_data: Path, tmp_
     assert len(frame.points) == 123_389
     assert frame.ring is None
     assert frame.intensity.max() <= 1.0
+
+
+def test_npy_whose_columns_are_text_is_refused(tmp_path: Path) -> None:
+    rows = np.array([(0.0, 1.0, "up")], dtype=[("x", "f4"), ("y", "f4"), ("z", "U4")])
+    np.save(tmp_path / "cloud.npy", rows)
+    with pytest.raises(DataError, match="z must be numbers"):
+        read_cloud(tmp_path / "cloud.npy")

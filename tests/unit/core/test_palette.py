@@ -21,3 +21,8 @@ def test_thirty_words_get_clearly_different_colours() -> None:
 
 def test_a_thousand_words_still_get_a_colour_each() -> None:
     assert colors_for([str(number) for number in range(1000)]).shape == (1000, 3)
+
+
+def test_colours_repeat_evenly_when_all_are_taken() -> None:
+    _, counts = np.unique(colors_for([str(number) for number in range(480)]), axis=0, return_counts=True)
+    assert counts.max() <= 3

@@ -160,3 +160,11 @@ def test_background_word_that_is_asked_for_is_dropped() -> None:
 def test_zero_width_joiner_of_a_persian_word_is_kept() -> None:
     word = "می\u200cخواهم"
     assert make_queries([word], Counting()).names == (word,)
+
+
+def test_vocabulary_that_would_take_hours_to_encode_is_refused() -> None:
+    encoder = Counting()
+    words = [f"word {number}" for number in range(900)]
+    with pytest.raises(QueryError, match="900 words in 100 templates"):
+        make_queries(words, encoder, templates=[f"{number} {{}}" for number in range(100)])
+    assert encoder.asked == []

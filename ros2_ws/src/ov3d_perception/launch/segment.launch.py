@@ -23,6 +23,7 @@ ARGUMENTS = (
     ("cloud_topic", "/LIDAR_TOP", "PointCloud2 topic to label"),
     ("queries", "", 'words to look for, synonyms after bars: "car, person|pedestrian"; empty: the bundle\'s labels'),
     ("device", "", "auto, cpu or cuda; empty: as the parameter file says"),
+    ("input_reliability", "", "best_effort or reliable; empty: as the parameter file says"),
     ("params_file", "", "YAML file of parameters; empty: config/segment.yaml of this package"),
     ("namespace", "", "namespace of the node, one per robot"),
     (
@@ -52,8 +53,9 @@ def _node(context: LaunchContext) -> list[Node]:
         parameters["bundle"] = str(Path(given["bundle"]).expanduser().absolute())
     if given["queries"].strip():
         parameters["queries"] = [word.strip() for word in given["queries"].split(",")]
-    if given["device"]:
-        parameters["device"] = given["device"]
+    for name in ("device", "input_reliability"):
+        if given[name]:
+            parameters[name] = given[name]
     logger = ".".join([*filter(None, given["namespace"].split("/")), given["node_name"]])
     return [
         Node(
