@@ -394,10 +394,7 @@ def test_random_headers_give_a_frame_or_a_data_error() -> None:
     assert min(outcomes.values()) > 200
 
 
-@pytest.mark.parametrize(
-    ("field", "count"), [(("rgb", F4, 0), 3), (("ring", 0, 0), 1), (("time", F4, 0), 2), (("channel", U2, 900), 1)]
-)
-def test_optional_field_that_cannot_be_read_counts_as_absent(field: tuple[str, int, int], count: int) -> None:
-    frame = decode_pointcloud2(cloud([*XYZ, field], 12, POINTS.tobytes(), width=2, counts={field[0]: count}))
-    np.testing.assert_array_equal(frame.points, POINTS)
+@pytest.mark.parametrize("field", [("rgb", F4, 900), ("ring", 0, 0), ("time", 77, 0), ("channel", U2, 900)])
+def test_optional_field_that_cannot_be_read_counts_as_absent(field: tuple[str, int, int]) -> None:
+    frame = decode_pointcloud2(cloud([*XYZ, field], 12, POINTS.tobytes(), width=2))
     assert (frame.colors, frame.ring, frame.time_offset_s) == (None, None, None)
