@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ov3d_perception.artifact import BANK_FILE, STUDENT_FILE, TOWER_FILES
+from ov3d_perception.artifact import STUDENT_FILE, TOWER_FILES
 from ov3d_perception.errors import ConfigError, ModelError
+from ov3d_perception.text.encoder import BANK_FILE
 
 TEXT_FILES = (BANK_FILE, *TOWER_FILES)
 KNOWN_FILES = (STUDENT_FILE, *TEXT_FILES, "image.onnx")

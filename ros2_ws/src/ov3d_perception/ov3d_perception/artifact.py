@@ -20,6 +20,7 @@ from .errors import ConfigError, ModelError, QueryError
 from .inputs import InputSpec
 from .queries import LabelSpec, check_labels, check_templates
 from .sparse_index import table_names
+from .text.encoder import BANK_FILE, TOKENIZER_FILE, TOWER_FILE
 
 if TYPE_CHECKING:
     from .text.encoder import TextEncoder
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
 CARD_KEY = "ov3d_card"
 CARD_FORMAT = 1
 STUDENT_FILE = "student.onnx"
-BANK_FILE = "bank.npz"
-TOWER_FILES = ("text.onnx", "tokenizer.json")
+TOWER_FILES = (TOWER_FILE, TOKENIZER_FILE)
 EXPORT_HINT = "Export it again with `python -m ov3d_export student CHECKPOINT --out BUNDLE`."
 
 _MAX_STUDENT_BYTES = 2 * 1024**3  # a protobuf cannot be larger

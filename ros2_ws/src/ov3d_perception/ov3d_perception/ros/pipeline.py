@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from ..errors import DataError, FrameError, GeometryError, ModelError
@@ -190,14 +190,7 @@ class Pipeline:
     def _relabel(self) -> None:
         kept, vocabulary = self._kept, self.vocabulary
         assert kept is not None
-        kept = _KeptSweep(
-            header=kept.header,
-            height=kept.height,
-            width=kept.width,
-            frame=kept.frame,
-            features=kept.features,
-            labelled_with=vocabulary,
-        )
+        kept = replace(kept, labelled_with=vocabulary)
         self._kept = kept  # before the attempt: a sweep that cannot be relabelled is not tried for ever
         prediction = self._engine.label(kept.features, vocabulary.queries)
         self._send(kept, prediction, relabelled=True)
