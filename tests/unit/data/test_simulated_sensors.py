@@ -7,11 +7,12 @@ import pytest
 from numpy.typing import NDArray
 
 from ov3d_trainer.data.sample import UNKNOWN
-from ov3d_trainer.data.simulate.camera import CAMERAS, Light, ego_from_camera, intrinsics, render
 from ov3d_trainer.data.simulate.kinds import EGO, KINDS, SKY
-from ov3d_trainer.data.simulate.lidar import LidarSpec, beam_directions, scan
 from ov3d_trainer.data.simulate.mesh import Mesh, Surface, box, empty_mesh, merge, quads
+from ov3d_trainer.data.simulate.render import Light, render
 from ov3d_trainer.data.simulate.scene import Layer
+from ov3d_trainer.data.simulate.street.cameras import CAMERAS, ego_from_camera, intrinsics
+from ov3d_trainer.data.simulate.street.lidar import LidarSpec, beam_directions, scan
 
 CLEAN = LidarSpec(range_noise_m=0.0, dropout=0.0)
 ROAD = Surface("road", "marking", (200, 200, 200))

@@ -13,7 +13,7 @@ from ov3d_perception.projection import not_occluded, project
 from ov3d_trainer.data.boxes import points_in_box
 from ov3d_trainer.data.sample import UNKNOWN, Sample
 from ov3d_trainer.data.simulate import CAMERA_NAMES, KINDS, VIEW_KINDS, SimulatedStreet
-from ov3d_trainer.data.simulate.plan import draw_centreline, draw_plan
+from ov3d_trainer.data.simulate.street.plan import draw_centreline, draw_plan
 
 SIZE = (200, 112)
 

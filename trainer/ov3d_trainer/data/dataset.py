@@ -121,7 +121,7 @@ def cache_key(config: SourceConfig) -> str:
     """Return the cache folder's name: it changes with all that a sample depends on, the simulator's code included."""
     facts = [CACHE_FORMAT, config.kind, config.interval_s]
     digest = hashlib.sha256(json.dumps(facts).encode())
-    for path in sorted((Path(__file__).parent / "simulate").glob("*.py")):
+    for path in sorted((Path(__file__).parent / "simulate").rglob("*.py")):
         digest.update(path.read_bytes())
     return f"{config.kind}-{digest.hexdigest()[:16]}"
 

@@ -32,11 +32,26 @@ class LabelImage:
     """Label per pixel of one camera image, by an external segmenter or by a simulator.
 
     `labels` (h, w) int32, index into the sample's `label_names`, `UNKNOWN` where there is none; h, w may be smaller
-    than the image (the same view, scaled). `confidence` (h, w) float32 in [0, 1] or None.
+    than the image (the same view, scaled). `confidence` (h, w) float32 in [0, 1] or None. `instances` (h, w) int32,
+    rows of the sample's `objects`, `UNKNOWN` where none, or None.
     """
 
     labels: NDArray[np.int32]
     confidence: NDArray[np.float32] | None = None
+    instances: NDArray[np.int32] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SceneObject:
+    """One object of a world: its kind, and what can be said about it where it is known ("red", "parked").
+
+    `key` is the same for the same object in all samples of a recording.
+    """
+
+    kind: str
+    color: str = ""
+    state: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +69,8 @@ class Sample:
     """One frame with its truth.
 
     `point_labels` (N,) int32 index into `point_label_names`, `UNKNOWN` where none; `view_labels` per camera name,
-    indices into `view_label_names`. Each is None / empty where the data set has no such truth.
+    indices into `view_label_names`. `point_instances` (N,) int32 are rows of `objects`, `UNKNOWN` where none; the
+    numbers hold within the sample only. Each is None / empty where the data set has no such truth.
     """
 
     name: str
@@ -65,6 +81,8 @@ class Sample:
     view_labels: Mapping[str, LabelImage] = field(default_factory=dict)
     view_label_names: tuple[str, ...] = ()
     boxes: tuple[Box, ...] = ()
+    point_instances: NDArray[np.int32] | None = None
+    objects: tuple[SceneObject, ...] = ()
 
 
 class SampleSource(Protocol):

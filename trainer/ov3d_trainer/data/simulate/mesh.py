@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -16,7 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ov3d_perception.errors import ConfigError
 
-from .kinds import kind_id, material_id
+from ..sample import UNKNOWN
+from .kinds import kind_id
+from .materials import material_id
 
 Color = tuple[int, int, int]
 Vector = tuple[float, float, float]
@@ -33,13 +35,17 @@ class Surface:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mesh:
-    """Triangles: `vertices` (M, 3) m, `faces` (F, 3); per face `kind` (F,), `material` (F,) and `color` (F, 3) RGB."""
+    """Triangles: `vertices` (M, 3) m, `faces` (F, 3); per face `kind` (F,), `material` (F,) and `color` (F, 3) RGB.
+
+    `instance` (F,) is the row of the world's list of objects that the triangle belongs to, `UNKNOWN` for none.
+    """
 
     vertices: NDArray[np.float64]
     faces: NDArray[np.int32]
     kind: NDArray[np.int16]
     material: NDArray[np.int16]
     color: NDArray[np.uint8]
+    instance: NDArray[np.int32]
 
 
 def empty_mesh() -> Mesh:
@@ -50,6 +56,7 @@ def empty_mesh() -> Mesh:
         kind=np.zeros(0, np.int16),
         material=np.zeros(0, np.int16),
         color=np.zeros((0, 3), np.uint8),
+        instance=np.zeros(0, np.int32),
     )
 
 
@@ -62,6 +69,7 @@ def cover(surface: Surface, vertices: ArrayLike, faces: NDArray[np.integer[Any]]
         kind=np.full(count, kind_id(surface.kind), np.int16),
         material=np.full(count, material_id(surface.material), np.int16),
         color=np.tile(np.array(surface.color, np.uint8), (count, 1)),
+        instance=np.full(count, UNKNOWN, np.int32),
     )
 
 
@@ -77,18 +85,18 @@ def merge(meshes: Iterable[Mesh]) -> Mesh:
         kind=np.concatenate([mesh.kind for mesh in parts]),
         material=np.concatenate([mesh.material for mesh in parts]),
         color=np.concatenate([mesh.color for mesh in parts]),
+        instance=np.concatenate([mesh.instance for mesh in parts]),
     )
 
 
 def place(mesh: Mesh, target_from_object: NDArray[np.float64]) -> Mesh:
     """Return the mesh moved by a (4, 4) transform, which may scale."""
-    return Mesh(
-        vertices=mesh.vertices @ target_from_object[:3, :3].T + target_from_object[:3, 3],
-        faces=mesh.faces,
-        kind=mesh.kind,
-        material=mesh.material,
-        color=mesh.color,
-    )
+    return replace(mesh, vertices=mesh.vertices @ target_from_object[:3, :3].T + target_from_object[:3, 3])
+
+
+def number(mesh: Mesh, instance: int) -> Mesh:
+    """Return the mesh with all its triangles in one instance."""
+    return replace(mesh, instance=np.full(len(mesh.faces), instance, np.int32))
 
 
 def shift(mesh: Mesh, offset: Vector) -> Mesh:

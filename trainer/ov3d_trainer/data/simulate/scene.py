@@ -20,7 +20,8 @@ class Hits:
     """What each ray met first.
 
     `distance_m` (N,) float32, inf where nothing; `normal` (N, 3) float32, unit length, towards the ray's origin;
-    `kind` (N,) int16, `UNKNOWN` where nothing; `material` (N,) int16; `color` (N, 3) uint8.
+    `kind` (N,) int16, `UNKNOWN` where nothing; `material` (N,) int16; `color` (N, 3) uint8;
+    `instance` (N,) int32, `UNKNOWN` where nothing or nobody.
     """
 
     distance_m: NDArray[np.float32]
@@ -28,6 +29,7 @@ class Hits:
     kind: NDArray[np.int16]
     material: NDArray[np.int16]
     color: NDArray[np.uint8]
+    instance: NDArray[np.int32]
 
 
 class Layer:
@@ -68,6 +70,7 @@ def cast(layers: Sequence[Layer], origin: NDArray[np.float64], directions: NDArr
     kind = np.full(count, UNKNOWN, np.int16)
     material = np.zeros(count, np.int16)
     color = np.zeros((count, 3), np.uint8)
+    instance = np.full(count, UNKNOWN, np.int32)
     for layer in layers:
         layer_distance, face = layer.nearest(origins, rays)
         nearer = np.flatnonzero(layer_distance < distance)
@@ -77,9 +80,10 @@ def cast(layers: Sequence[Layer], origin: NDArray[np.float64], directions: NDArr
         kind[nearer] = layer.mesh.kind[rows]
         material[nearer] = layer.mesh.material[rows]
         color[nearer] = layer.mesh.color[rows]
+        instance[nearer] = layer.mesh.instance[rows]
     away = np.einsum("nc,nc->n", normal, rays) > 0
     normal[away] *= -1
-    return Hits(distance_m=distance, normal=normal, kind=kind, material=material, color=color)
+    return Hits(distance_m=distance, normal=normal, kind=kind, material=material, color=color, instance=instance)
 
 
 def _build(mesh: Mesh) -> Any:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .mesh import Color, Mesh, Surface, ball, box, cylinder, frustum, merge, place, quads, turn
+from ..mesh import Color, Mesh, Surface, ball, box, cylinder, frustum, merge, place, quads, turn
 
 _BARK: Color = (88, 68, 50)
 _GALVANISED: Color = (140, 144, 148)

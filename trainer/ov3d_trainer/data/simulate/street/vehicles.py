@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .kinds import EGO
-from .mesh import Color, Mesh, Surface, box, frustum, merge, ring, tube, wheel
+from ..kinds import EGO
+from ..mesh import Color, Mesh, Surface, box, frustum, merge, ring, tube, wheel
 from .people import rider
 
 _PAINTS: tuple[Color, ...] = (

@@ -13,11 +13,12 @@ from functools import lru_cache
 
 import numpy as np
 
+from ..mesh import Mesh
+from ..things import Thing
 from . import people, vehicles
+from .furnish import stand
 from .ground import draw_segment
-from .mesh import Mesh
 from .plan import SEGMENT_M, Centreline, StreetPlan
-from .street import Thing, stand
 
 _REACH_M = 85.0
 _STEP_PHASES = 16
@@ -65,11 +66,17 @@ def draw_lanes(plan: StreetPlan) -> tuple[Lane, ...]:
     return tuple(lanes)
 
 
-def movers(plan: StreetPlan, line: Centreline, lanes: tuple[Lane, ...], ego_s: float, time_s: float) -> list[Thing]:
-    """Return everything that moves within about 85 m of the ego vehicle at a time."""
+def movers(
+    plan: StreetPlan, line: Centreline, lanes: tuple[Lane, ...], time_s: float, *, listed_s: float
+) -> list[Thing]:
+    """Return, where they are at `time_s`, all movers within about 85 m of the ego vehicle at the time `listed_s`.
+
+    The same `listed_s` gives the same movers in the same order, so that sweep and images number them alike.
+    """
+    ego_s = plan.ego_speed_mps * listed_s
     things = []
     for lane in lanes:
-        travelled = lane.speed_mps * time_s
+        travelled = lane.speed_mps * listed_s
         first = math.ceil((ego_s - _REACH_M - travelled) / lane.spacing_m)
         last = math.floor((ego_s + _REACH_M - travelled) / lane.spacing_m)
         for slot in range(first, last + 1):
@@ -89,7 +96,7 @@ def _mover(plan: StreetPlan, line: Centreline, lane: Lane, slot: int, time_s: fl
     mesh, kind = _draw_mover(plan.seed, lane, slot, time_s)
     segment = draw_segment(plan, math.floor(s / SEGMENT_M))
     pose = stand(plan, line, segment, s, d, yaw, tilt=lane.who != "walker")
-    return Thing(mesh=mesh, global_from_object=pose, kind=kind)
+    return Thing(mesh=mesh, global_from_object=pose, kind=kind, state="moving", key=f"lane {lane.number} slot {slot}")
 
 
 def _draw_mover(seed: int, lane: Lane, slot: int, time_s: float) -> tuple[Mesh, str]:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .kinds import material_table
-from .scene import Layer, cast
+from ..materials import material_table
+from ..scene import Layer, cast
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +31,15 @@ class LidarSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """Returns of one revolution: points (N, 3) float32 lidar frame, intensity (N,) 0..255, ring (N,), kind (N,)."""
+    """Returns of one revolution: points (N, 3) float32 lidar frame, intensity (N,) 0..255, ring, kind and
+    instance (N,).
+    """
 
     points: NDArray[np.float32]
     intensity: NDArray[np.float32]
     ring: NDArray[np.uint16]
     kind: NDArray[np.int32]
+    instance: NDArray[np.int32]
 
 
 def beam_directions(spec: LidarSpec, phase: float = 0.0) -> tuple[NDArray[np.float64], NDArray[np.uint16]]:
@@ -80,4 +83,5 @@ def scan(
         intensity=np.clip(np.rint(intensity[kept]), 0, 255).astype(np.float32),
         ring=ring[met][kept],
         kind=hits.kind[met][kept].astype(np.int32),
+        instance=hits.instance[met][kept],
     )

@@ -13,14 +13,16 @@ from ov3d_perception.errors import ConfigError
 from ov3d_perception.geometry import invert_transform, make_transform
 from ov3d_perception.types import CameraView, Frame
 
-from ..sample import Box, LabelImage, Rig, Sample
-from .camera import CAMERA_NAMES, CAMERAS, CameraMount, Light, ego_from_camera, intrinsics, render
-from .kinds import KINDS, VIEW_KINDS
+from ...sample import Box, LabelImage, Rig, Sample
+from ..kinds import KIND_OF, KINDS, VIEW_KINDS
+from ..mesh import place
+from ..render import Light, render
+from ..scene import Layer
+from ..things import Thing, assemble, describe_all
+from .cameras import CAMERA_NAMES, CAMERAS, CameraMount, ego_from_camera, intrinsics
+from .furnish import StaticStreet, build_street
 from .lidar import LidarSpec, scan
-from .mesh import merge, place
 from .plan import Centreline, StreetPlan, draw_centreline, draw_plan
-from .scene import Layer
-from .street import StaticStreet, Thing, build_street
 from .traffic import Lane, draw_lanes, movers
 from .vehicles import ego_vehicle
 
@@ -88,7 +90,7 @@ class SimulatedStreet:
         stamp_ns = _START_NS + index * self.interval_ns
         ego_from_lidar = _ego_from_lidar(world.plan)
         global_from_ego = {stamp_ns: _ego_pose(world, stamp_ns)}
-        things, moving = _moving(world, stamp_ns)
+        things, moving = _moving(world, stamp_ns, stamp_ns)
         layers = [world.layer, moving]
         if self.ego_returns:
             layers.append(Layer(place(ego_vehicle(), global_from_ego[stamp_ns])))
@@ -117,6 +119,8 @@ class SimulatedStreet:
             ),
             point_labels=sweep.kind,
             point_label_names=KINDS,
+            point_instances=sweep.instance,
+            objects=describe_all([*world.static.things, *things]),
             view_labels=view_labels,
             view_label_names=VIEW_KINDS,
             boxes=_boxes([*world.static.things, *things], global_from_lidar, self.lidar.max_range_m),
@@ -131,7 +135,7 @@ class SimulatedStreet:
         global_from_camera = pose @ ego_from_camera(mount)
         matrix = intrinsics(mount, self.image_size)
         light = Light(azimuth=world.plan.sun_azimuth, elevation=world.plan.sun_elevation, shadows=self.shadows)
-        layers = [world.layer, _moving(world, stamp_ns)[1]]
+        layers = [world.layer, _moving(world, stamp_ns, sweep_ns)[1]]
         image, labels = render(layers, global_from_camera, matrix, self.image_size, light)
         view = CameraView(
             name=mount.name,
@@ -193,16 +197,20 @@ def _rotation(yaw: float, pitch: float, roll: float) -> NDArray[np.float64]:
     return np.array(about_z) @ np.array(about_y) @ np.array(about_x)
 
 
-def _moving(world: _World, stamp_ns: int) -> tuple[list[Thing], Layer]:
-    time_s = (stamp_ns - _START_NS) / 1e9
-    things = movers(world.plan, world.line, world.lanes, world.plan.ego_speed_mps * time_s, time_s)
-    return things, Layer(merge(place(thing.mesh, thing.global_from_object) for thing in things))
+def _moving(world: _World, stamp_ns: int, sweep_ns: int) -> tuple[list[Thing], Layer]:
+    """Return those near the ego vehicle at the sweep, where they are at `stamp_ns`."""
+    time_s, listed_s = ((stamp - _START_NS) / 1e9 for stamp in (stamp_ns, sweep_ns))
+    things = movers(world.plan, world.line, world.lanes, time_s, listed_s=listed_s)
+    mesh, objects = assemble(things, first=len(world.static.things))
+    return objects, Layer(mesh)
 
 
 def _boxes(things: list[Thing], global_from_lidar: NDArray[np.float64], reach_m: float) -> tuple[Box, ...]:
     lidar_from_global = invert_transform(global_from_lidar)
     boxes = []
     for thing in things:
+        if not KIND_OF[thing.kind].box:
+            continue
         lidar_from_object = lidar_from_global @ thing.global_from_object
         if np.linalg.norm(lidar_from_object[:3, 3]) > reach_m:
             continue

@@ -1,6 +1,6 @@
-"""Six pinhole cameras placed as on a nuScenes car, and a small ray-cast renderer: sun, shadow, haze, grain.
+"""A small ray-cast renderer for pinhole cameras: sun, shadow, haze, grain.
 
-Camera frame: x right, y down, z forward; pixel centres at integers. Ego frame: x forward, y left, z up.
+Camera frame: x right, y down, z forward; pixel centres at integers.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ov3d_perception.geometry import make_transform
-
 from ..sample import LabelImage
-from .kinds import SKY, material_table
+from .kinds import SKY
+from .materials import material_table
 from .scene import Hits, Layer, cast
 
 _SUN_COLOR = np.array([1.0, 0.96, 0.88], np.float32)
@@ -23,31 +22,6 @@ _SHADE_COLOR = np.array([0.54, 0.58, 0.64], np.float32)
 _HORIZON = np.array([206, 218, 230], np.float32)
 _ZENITH = np.array([92, 146, 214], np.float32)
 _HAZE_M = 320.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CameraMount:
-    """Where a camera sits on the ego vehicle (m, degrees to the left of forward), its focal length as a share of the
-    image width, and when it exposes relative to the sweep (ms)."""
-
-    name: str
-    position: tuple[float, float, float]
-    yaw_deg: float
-    focal: float = 0.79
-    offset_ms: float = 0.0
-
-
-CAMERAS: tuple[CameraMount, ...] = (
-    CameraMount(name="CAM_FRONT", position=(1.70, 0.0, 1.51), yaw_deg=0.0, offset_ms=-35),
-    CameraMount(name="CAM_FRONT_RIGHT", position=(1.55, -0.49, 1.50), yaw_deg=-56.0, offset_ms=-28),
-    CameraMount(name="CAM_BACK_RIGHT", position=(1.01, -0.48, 1.56), yaw_deg=-110.0, offset_ms=-20),
-    CameraMount(name="CAM_BACK", position=(0.03, 0.0, 1.58), yaw_deg=180.0, focal=0.506, offset_ms=-10),
-    CameraMount(name="CAM_BACK_LEFT", position=(1.04, 0.48, 1.59), yaw_deg=109.0, offset_ms=-1),
-    CameraMount(name="CAM_FRONT_LEFT", position=(1.52, 0.49, 1.51), yaw_deg=55.0, offset_ms=-43),
-)
-"""In the order in which they fire clockwise from the front."""
-
-CAMERA_NAMES: tuple[str, ...] = tuple(mount.name for mount in CAMERAS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,20 +39,6 @@ class Light:
         return np.array([east, north, math.sin(self.elevation)], np.float32)
 
 
-def intrinsics(mount: CameraMount, image_size: tuple[int, int]) -> NDArray[np.float64]:
-    """Return (3, 3) for an image of (width, height): square pixels, optical centre near the middle as in nuScenes."""
-    width, height = image_size
-    focal = mount.focal * width
-    return np.array([[focal, 0, 0.51 * width - 0.5], [0, focal, 0.545 * height - 0.5], [0, 0, 1]])
-
-
-def ego_from_camera(mount: CameraMount) -> NDArray[np.float64]:
-    """Return (4, 4): the camera looks level, `yaw_deg` to the left of forward."""
-    yaw = math.radians(mount.yaw_deg)
-    right, down, forward = (math.sin(yaw), -math.cos(yaw), 0.0), (0.0, 0.0, -1.0), (math.cos(yaw), math.sin(yaw), 0.0)
-    return make_transform(np.array([right, down, forward]).T, mount.position)
-
-
 def render(
     layers: Sequence[Layer],
     global_from_camera: NDArray[np.float64],
@@ -86,7 +46,7 @@ def render(
     image_size: tuple[int, int],
     light: Light,
 ) -> tuple[NDArray[np.uint8], LabelImage]:
-    """Return the image (H, W, 3) uint8 and the kind of every pixel (`SKY` where no surface is)."""
+    """Return the image (H, W, 3) uint8 and kind and instance of every pixel (`SKY` where no surface is)."""
     width, height = image_size
     u, v = np.meshgrid(np.arange(width), np.arange(height))
     rays = np.stack([(u - matrix[0, 2]) / matrix[0, 0], (v - matrix[1, 2]) / matrix[1, 1], np.ones(u.shape)], axis=-1)
@@ -97,9 +57,9 @@ def render(
     image = _sky(rays, light)
     seen = np.flatnonzero(np.isfinite(hits.distance_m))
     image[seen] = _shade(layers, origin, rays[seen].astype(np.float32), _take(hits, seen), image[seen], light)
-    labels = np.where(np.isfinite(hits.distance_m), hits.kind, SKY).astype(np.int32)
+    labels = np.where(np.isfinite(hits.distance_m), hits.kind, SKY).astype(np.int32).reshape(height, width)
     pixels = np.clip(np.rint(image), 0, 255).astype(np.uint8).reshape(height, width, 3)
-    return pixels, LabelImage(labels=labels.reshape(height, width))
+    return pixels, LabelImage(labels=labels, instances=hits.instance.reshape(height, width))
 
 
 def _take(hits: Hits, rows: NDArray[np.int64]) -> Hits:
@@ -109,6 +69,7 @@ def _take(hits: Hits, rows: NDArray[np.int64]) -> Hits:
         kind=hits.kind[rows],
         material=hits.material[rows],
         color=hits.color[rows],
+        instance=hits.instance[rows],
     )
 
 

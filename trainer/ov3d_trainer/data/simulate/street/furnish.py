@@ -8,25 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..mesh import Mesh, merge, turn
+from ..things import Thing, assemble
 from . import buildings, furniture, people, vehicles
 from .ground import Segment, backdrop, draw_segment, ground, surface_height
-from .kinds import BOXED_KINDS
-from .mesh import Mesh, merge, place, turn
 from .plan import SEGMENT_M, Centreline, StreetPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Thing:
-    """An object in its place: mesh in its own frame, `global_from_object` (4, 4); `kind` "" where it gets no box."""
-
-    mesh: Mesh
-    global_from_object: NDArray[np.float64]
-    kind: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StaticStreet:
-    """All that does not move: one mesh in global coordinates, and the things in it that have boxes."""
+    """All that does not move: one mesh in global coordinates, and the objects in it by number."""
 
     mesh: Mesh
     things: tuple[Thing, ...]
@@ -35,15 +26,13 @@ class StaticStreet:
 def build_street(plan: StreetPlan, line: Centreline, start_m: float, end_m: float) -> StaticStreet:
     """Build every segment that touches [start_m, end_m] along the street."""
     meshes = [backdrop(line.to_global((start_m + end_m) / 2, 0.0))]
-    boxed: list[Thing] = []
+    things: list[Thing] = []
     for number in range(math.floor(start_m / SEGMENT_M), math.ceil(end_m / SEGMENT_M)):
         segment = draw_segment(plan, number)
         meshes.append(ground(plan, line, segment))
-        for thing in furnish(plan, line, segment):
-            meshes.append(place(thing.mesh, thing.global_from_object))
-            if thing.kind in BOXED_KINDS:
-                boxed.append(thing)
-    return StaticStreet(mesh=merge(meshes), things=tuple(boxed))
+        things += furnish(plan, line, segment)
+    mesh, objects = assemble(things)
+    return StaticStreet(mesh=merge([*meshes, mesh]), things=tuple(objects))
 
 
 def stand(
@@ -95,7 +84,8 @@ class _Site:
     def add(self, mesh: Mesh, s: float, d: float, yaw: float = 0.0, *, kind: str = "", tilt: bool = False) -> None:
         """Put a thing at (s, d), turned by `yaw` against the street."""
         pose = stand(self.plan, self.line, self.segment, s, d, yaw, tilt=tilt)
-        self.things.append(Thing(mesh=mesh, global_from_object=pose, kind=kind))
+        key = f"segment {self.segment.number} thing {len(self.things)}"
+        self.things.append(Thing(mesh=mesh, global_from_object=pose, kind=kind, key=key))
 
 
 def _outward(sign: int) -> float:

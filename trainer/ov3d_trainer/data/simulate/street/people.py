@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .mesh import Color, Mesh, Surface, ball, frustum, merge, tube
+from ..mesh import Color, Mesh, Surface, ball, frustum, merge, tube
 
 _CLOTHES: tuple[Color, ...] = (
     (40, 44, 60),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..mesh import Color, Mesh, Surface, box, merge, prism, quads
 from .furniture import vary
-from .mesh import Color, Mesh, Surface, box, merge, prism, quads
 
 _FACADES: tuple[Color, ...] = (
     (182, 110, 84),

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..mesh import Color, Mesh, Surface, merge, quads
 from .furniture import vary
-from .mesh import Color, Mesh, Surface, merge, quads
 from .plan import SEGMENT_M, STYLES, Centreline, StreetPlan
 
 _ASPHALT: Color = (92, 92, 96)

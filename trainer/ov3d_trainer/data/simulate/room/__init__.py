@@ -1,0 +1,1 @@
+"""A furnished room seen by a hand-held depth camera."""
