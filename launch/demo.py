@@ -1,4 +1,4 @@
-"""The whole walk without a ROS distribution: drive, bag, node, player, new words twice, a table, a picture, a bag.
+"""The whole walk without a ROS distribution: drive, bag, node, player, new words twice, a table, a bag, a picture.
 
 `make demo` runs it; with the environment at hand, `python launch/demo.py` does the same. Where a distribution's ROS and
 RViz are installed, `ros2 launch launch/demo.launch.py` shows it live instead.
@@ -16,13 +16,18 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from demo_words import Vocabulary
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLE = ROOT / "export" / "bundles" / "street_demo"
-HELD_OUT_SEED = 9001
+HELD_OUT_SEED = 9009
 """A street that the shipped bundle has not seen (trainer/configs/demo_street.yaml names the seeds it has)."""
-SWEEPS_PER_ROUND = 12
+FRAMES = 20
+PICTURE_SWEEP = 16
+SWEEPS_PER_ROUND = 10
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,7 +54,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--bundle", type=Path, default=BUNDLE, help="folder of the model bundle")
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "demo", help="where bag, picture and logs go")
     parser.add_argument("--seed", type=int, default=HELD_OUT_SEED, help="which street is simulated")
-    parser.add_argument("--frames", type=int, default=24, help="length of the drive in sweeps")
+    parser.add_argument("--frames", type=int, default=FRAMES, help="length of the drive in sweeps")
     return parser.parse_args(arguments)
 
 
@@ -66,9 +71,14 @@ class DemoError(RuntimeError):
 
 def run(options: argparse.Namespace) -> None:
     """Do every step in order, each with its seconds."""
-    from demo_rounds import ROUNDS, DemoClient, score_round, table
+    from demo_rounds import DemoClient, score_round, table
+    from demo_words import ANY_WORDS, ANY_WORDS_HEAT, BANK_HEAT, BANK_WORDS
 
     from bags.truth import read_truth
+    from ov3d_perception.artifact import open_bundle
+
+    any_words = not open_bundle(options.bundle).has_bank
+    rounds, heat = (ANY_WORDS, ANY_WORDS_HEAT) if any_words else (BANK_WORDS, BANK_HEAT)
 
     drive = options.out / "drive"
     with step(f"simulated drive, {options.frames} sweeps with six cameras, as a bag"):
@@ -77,20 +87,19 @@ def run(options: argparse.Namespace) -> None:
     results = []
     with ExitStack() as stack:
         with step("node"):
-            first = ROUNDS[0]
-            node = stack.enter_context(start_node(options, first.parameter()))
+            node = stack.enter_context(start_node(options, rounds[0]))
             client = stack.enter_context(DemoClient())
             wait_for_node(client, node, options.out / "node.log")
         stack.enter_context(start_player(drive, options.out / "player.log"))
-        for number, vocabulary in enumerate(ROUNDS):
+        for number, vocabulary in enumerate(rounds):
             with step("words: " + ", ".join(vocabulary.names)):
                 version = client.version() if number == 0 else client.ask(vocabulary)
                 sweeps = client.collect(version, SWEEPS_PER_ROUND)
                 results.append((vocabulary, score_round(vocabulary, sweeps, truth), sweeps))
-    picture = options.out / "labelled_cloud.png"
-    with step("picture and labelled bag"):
-        labelled = options.out / "labelled"
-        label_files(options, drive, labelled, picture)
+    labelled, picture = options.out / "labelled", options.out / "picture.png"
+    with step("labelled bag and picture"):
+        label_files(options, drive, labelled, rounds[0])
+        draw_picture(options, drive, picture, rounds[0], heat)
     print(f"\n{table(results)}\n")
     summary = {vocabulary.title: [row.to_dict() for row in rows] for vocabulary, rows, _ in results}
     (options.out / "results.json").write_text(json.dumps(summary, indent=1) + "\n")
@@ -130,10 +139,11 @@ def simulator_digest() -> str:
     return digest.hexdigest()
 
 
-def start_node(options: argparse.Namespace, queries: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
+def start_node(options: argparse.Namespace, words: Vocabulary) -> AbstractContextManager[subprocess.Popen[bytes]]:
     """Start the segmentation node as a process of its own."""
     arguments = ["-m", "ov3d_perception.ros.node", "--ros-args", "-p", f"bundle:={options.bundle}"]
-    arguments += ["-p", f"queries:={queries}", "-p", "input_reliability:=reliable"]
+    arguments += ["-p", f"queries:={json.dumps(words.as_list())}", "-p", f"background:={json.dumps(words.background)}"]
+    arguments += ["-p", "input_reliability:=reliable"]
     arguments += ["-r", "~/input/pointcloud:=/LIDAR_TOP"]
     return background(arguments, options.out / "node.log")
 
@@ -153,12 +163,25 @@ def wait_for_node(client: object, node: subprocess.Popen[bytes], log: Path) -> N
             raise DemoError(f"the node published no label table within 60 s; see {shown(log)}")
 
 
-def label_files(options: argparse.Namespace, drive: Path, labelled: Path, picture: Path) -> None:
-    """Label the same bag without ROS: a copy of it with labelled clouds, and a picture of one sweep."""
+def label_files(options: argparse.Namespace, drive: Path, labelled: Path, words: Vocabulary) -> None:
+    """Label the same bag without ROS into a copy of it."""
     remove_tree(labelled)
+    run_python([*label_command(options, drive, words), "--out", str(labelled)], options.out / "label.log")
+
+
+def draw_picture(options: argparse.Namespace, drive: Path, picture: Path, words: Vocabulary, heat: str) -> None:
+    """Draw one sweep in the cameras, as a cloud, and by its nearness to one query; with the image tower if there is."""
+    command = [*label_command(options, drive, words), "--sweep", str(min(PICTURE_SWEEP, options.frames - 1))]
+    command += ["--cameras", "--heat", heat, "--out", str(picture)]
+    if (options.bundle / "image.onnx").is_file():
+        command.append("--fuse")
+    run_python(command, options.out / "picture.log")
+
+
+def label_command(options: argparse.Namespace, drive: Path, words: Vocabulary) -> list[str]:
+    """Return the command that labels the drive with some words, without its outputs."""
     command = ["-m", "ov3d_perception", "label", str(options.bundle), str(drive), "--topic", "/LIDAR_TOP"]
-    command += ["--sweep", str(options.frames // 3), "--out", str(labelled), str(picture)]
-    run_python(command, options.out / "label.log")
+    return [*command, "--queries", ", ".join(words.as_list()), "--background", ", ".join(words.background)]
 
 
 def run_python(arguments: Sequence[str], log: Path) -> None:

@@ -1,16 +1,17 @@
-"""What the demo asks and how it scores the answers: vocabularies, a ROS client, IoU against the simulator's truth."""
+"""How the demo asks and scores the answers: a ROS client, IoU against the simulator's truth, a table."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 import rclpy
+from demo_words import Vocabulary
 from numpy.typing import NDArray
 from ov3d_msgs.msg import LabelTable, Query
 from ov3d_msgs.srv import SetQueries
@@ -27,58 +28,6 @@ from ov3d_perception.ros import names as ros_names
 _PRESET = PRESETS[DEFAULT_PRESET]
 CLOUD_TOPIC = _PRESET.of(_PRESET.cloud_topic, "LIDAR_TOP")
 _TIMEOUT_S = 60.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vocabulary:
-    """Words to ask for. `truth` maps each label to the simulator's kinds that it ought to find."""
-
-    title: str
-    truth: Mapping[str, tuple[str, ...]]
-    synonyms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    background: tuple[str, ...] = ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Labels in order."""
-        return tuple(self.truth)
-
-    def parameter(self) -> str:
-        """The labels as value of the node's parameter `queries`."""
-        words = ["|".join((name, *self.synonyms.get(name, ()))) for name in self.names]
-        return "[" + ", ".join(f'"{word}"' for word in words) + "]"
-
-
-ROUNDS = (
-    Vocabulary(
-        title="words of the bundle",
-        truth={
-            name: (name,)
-            for name in ("road", "sidewalk", "grass", "building", "tree", "bush", "car", "truck", "bus", "person")
-        },
-        background=(),
-    ),
-    Vocabulary(
-        title="other words for the same street",
-        truth={
-            "vehicle": ("car", "truck", "bus", "motorcycle"),
-            "pedestrian": ("person",),
-            "plant": ("tree", "bush"),
-            "street": ("road",),
-            "house": ("building",),
-            "lawn": ("grass",),
-        },
-        background=("sidewalk", "wall", "fence", "barrier", "traffic cone", "pole", "traffic sign", "bicycle"),
-    ),
-    Vocabulary(
-        title="only two small things; everything else is background",
-        truth={"traffic cone": ("traffic cone",), "traffic sign": ("traffic sign",)},
-        background=(
-            "road", "sidewalk", "grass", "building", "wall", "fence", "barrier", "pole", "tree", "bush",
-            "car", "truck", "bus", "motorcycle", "bicycle", "person",
-        ),
-    ),
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,12 +162,15 @@ def score_round(vocabulary: Vocabulary, sweeps: Sequence[LabelledSweep], truth: 
 
 def table(results: Sequence[tuple[Vocabulary, list[Row], list[LabelledSweep]]]) -> str:
     """Format all rounds: query, points, IoU, and the median latency from raw to labelled cloud as seen by a client."""
-    lines = [f"{'query':<16}{'points':>9}{'IoU':>7}"]
+    width = 2 + max(len(row.query) for _, rows, _ in results for row in rows)
+    lines = [f"{'query':<{width}}{'points':>9}{'IoU':>7}"]
     for vocabulary, rows, sweeps in results:
         latencies = [sweep.latency_ms for sweep in sweeps if sweep.latency_ms is not None]
         latency = f"{np.median(latencies):.0f} ms" if latencies else "not measured"
         scored = [row.iou for row in rows if row.iou is not None]
         mean = f"{np.mean(scored):.2f}" if scored else "-"
         lines.append(f"-- {vocabulary.title}: mean IoU {mean}, {len(sweeps)} sweeps, median latency {latency}")
-        lines += [f"{row.query:<16}{row.points:>9,}{'-' if row.iou is None else f'{row.iou:.2f}':>7}" for row in rows]
+        for row in rows:
+            iou = "-" if row.iou is None else f"{row.iou:.2f}"
+            lines.append(f"{row.query:<{width}}{row.points:>9,}{iou:>7}")
     return "\n".join(lines)

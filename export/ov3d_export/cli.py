@@ -37,6 +37,8 @@ def _make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_student_command(commands)
     _add_text_tower(commands)
+    _add_small_text_tower(commands)
+    _add_image_tower(commands)
     return parser
 
 
@@ -97,6 +99,52 @@ def _parity_frames(paths: Sequence[Path]) -> list[Frame]:
 
     street = SimulatedStreet(seed=SIMULATED_SEED, frames=SIMULATED_FRAMES)
     return [street[number].frame for number in range(len(street))]
+
+
+def _add_image_tower(commands: Any) -> None:
+    parser = commands.add_parser(
+        "image-tower",
+        help="trained image tower to ONNX",
+        description="Write image.onnx into a bundle folder, checked against torch.",
+    )
+    parser.add_argument("checkpoint", type=Path, help="written by `python -m ov3d_trainer image-tower`")
+    parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE_DIR", help="folder to write the file into")
+    parser.set_defaults(run=_run_image_tower)
+
+
+def _run_image_tower(options: argparse.Namespace) -> int:
+    from .image_tower import export_image_tower
+
+    result = export_image_tower(options.checkpoint, options.out)
+    print(f"{result.path}: {result.bytes / 1e6:.1f} MB, largest difference to torch {result.difference:.1e}.")
+    return 0
+
+
+def _add_small_text_tower(commands: Any) -> None:
+    parser = commands.add_parser(
+        "small-text-tower",
+        help="trained small text tower to ONNX",
+        description="Write text.onnx (int8 weights) and tokenizer.json into a bundle folder, checked against torch.",
+    )
+    parser.add_argument("checkpoint", type=Path, help="written by `python -m ov3d_trainer text-tower`")
+    parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE_DIR", help="folder to write the files into")
+    parser.set_defaults(run=_run_small_text_tower)
+
+
+def _run_small_text_tower(options: argparse.Namespace) -> int:
+    from ov3d_trainer.text_tower.checkpoint import load_text_tower
+
+    from .sentence_tower import export_small_tower
+
+    if options.out.exists() and not options.out.is_dir():
+        raise ConfigError(f"--out {options.out}: is a file. Name the folder that the bundle shall be.")
+    report = export_small_tower(load_text_tower(options.checkpoint), options.out)
+    print(
+        f"{report.folder}: text.onnx {report.tower_bytes / 1e6:.1f} MB, tokenizer.json "
+        f"{report.tokenizer_bytes / 1e6:.1f} MB, text space {report.card.space!r}. Over {report.texts} texts: largest "
+        f"difference to torch {report.difference:.1e}, largest cosine distance by rounding {report.rounding:.1e}."
+    )
+    return 0
 
 
 def _add_text_tower(commands: Any) -> None:

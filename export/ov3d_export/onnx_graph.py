@@ -72,6 +72,12 @@ class GraphBuilder:
         self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(values, dtype=np.float32), name))
         return name
 
+    def rounded_weight(self, values: NDArray[np.int8]) -> str:
+        """Store an int8 weight, which somebody dequantises."""
+        name = f"weight_{len(self.initializers)}"
+        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(values, dtype=np.int8), name))
+        return name
+
     def integers(self, *values: int) -> str:
         """Store a short int64 list; equal lists are stored once."""
         if values not in self._constants:

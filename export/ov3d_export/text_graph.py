@@ -101,13 +101,18 @@ def text_graph(modules: TextModules) -> onnx.ModelProto:
     builder = GraphBuilder()
     length = builder.add("Shape", [TOKENS], start=1, end=2)
     hidden = _embed(builder, modules, length)
-    mask = _slice(builder, builder.weight(_mask(modules.context_length)), length, axes=(0, 1))
+    mask = cut(builder, builder.weight(_mask(modules.context_length)), length, axes=(0, 1))
     for block in modules.blocks:
         hidden = _add_attention(builder, hidden, block, mask)
         hidden = _add_perceptron(builder, hidden, block)
     _head(builder, hidden, modules)
+    return finish(builder, modules.embedding_dim)
+
+
+def finish(builder: GraphBuilder, dim: int) -> onnx.ModelProto:
+    """Return the graph of all nodes as a model `tokens` (T, L) int64 -> `embedding` (T, dim) float32."""
     inputs = [helper.make_tensor_value_info(TOKENS, TensorProto.INT64, ["T", "L"])]
-    outputs = [helper.make_tensor_value_info(EMBEDDING, TensorProto.FLOAT, ["T", modules.embedding_dim])]
+    outputs = [helper.make_tensor_value_info(EMBEDDING, TensorProto.FLOAT, ["T", dim])]
     graph = helper.make_graph(builder.nodes, "ov3d_text", inputs, outputs, builder.initializers)
     return helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="ov3d_export"
@@ -116,7 +121,7 @@ def text_graph(modules: TextModules) -> onnx.ModelProto:
 
 def _embed(builder: GraphBuilder, modules: TextModules, length: str) -> str:
     words = builder.add("Gather", [builder.weight(_array(modules.token_embedding)), TOKENS], axis=0)  # (T, L, W)
-    places = _slice(builder, builder.weight(_array(modules.positional_embedding)), length, axes=(0,))
+    places = cut(builder, builder.weight(_array(modules.positional_embedding)), length, axes=(0,))
     return builder.add("Add", [words, places])
 
 
@@ -127,10 +132,10 @@ def _add_attention(builder: GraphBuilder, hidden: str, block: Any, mask: str) ->
     scale = np.float32((width // heads) ** -0.5)
     weight[:width] *= scale
     bias[:width] *= scale
-    rows = _linear(builder, _norm(builder, hidden, block.ln_1), weight, bias)  # (T, L, 3W)
+    rows = _linear(builder, add_norm(builder, hidden, block.ln_1), weight, bias)  # (T, L, 3W)
     rows = builder.add("Reshape", [rows, builder.integers(0, 0, 3 * heads, width // heads)])
     rows = builder.add("Transpose", [rows], perm=[0, 2, 1, 3])  # (T, 3H, L, W / H)
-    query, key, value = _thirds(builder, rows, heads)
+    query, key, value = thirds(builder, rows, heads)
     scores = builder.add("MatMul", [query, builder.add("Transpose", [key], perm=[0, 1, 3, 2])])
     shares = builder.add("Softmax", [builder.add("Add", [scores, mask])], axis=-1)  # (T, H, L, L)
     mixed = builder.add("Transpose", [builder.add("MatMul", [shares, value])], perm=[0, 2, 1, 3])
@@ -141,7 +146,7 @@ def _add_attention(builder: GraphBuilder, hidden: str, block: Any, mask: str) ->
 
 def _add_perceptron(builder: GraphBuilder, hidden: str, block: Any) -> str:
     first, activation, second = block.mlp
-    rows = _linear(builder, _norm(builder, hidden, block.ln_2), _array(first.weight), _array(first.bias))
+    rows = _linear(builder, add_norm(builder, hidden, block.ln_2), _array(first.weight), _array(first.bias))
     rows = _activate(builder, rows, activation)
     return builder.add("Add", [hidden, _scaled_linear(builder, rows, second, block.ls_2)])
 
@@ -153,12 +158,17 @@ def _head(builder: GraphBuilder, hidden: str, modules: TextModules) -> None:
         found = builder.add("Equal", [TOKENS, builder.integers(modules.end_id)])
         wanted = builder.add("Cast", [found], to=TensorProto.INT32)
     end = builder.add("ArgMax", [wanted], axis=1, keepdims=1)  # (T, 1), the first of equals
-    pooled = _norm(builder, builder.add("GatherND", [hidden, end], batch_dims=1), modules.final_norm)  # (T, W)
+    pooled = add_norm(builder, builder.add("GatherND", [hidden, end], batch_dims=1), modules.final_norm)  # (T, W)
     if isinstance(modules.projection, nn.Linear):
         bias = None if modules.projection.bias is None else _array(modules.projection.bias)
         pooled = _linear(builder, pooled, _array(modules.projection.weight), bias)
     elif modules.projection is not None:
         pooled = builder.add("MatMul", [pooled, builder.weight(_array(modules.projection))])
+    add_unit_length(builder, pooled)
+
+
+def add_unit_length(builder: GraphBuilder, pooled: str) -> None:
+    """Bring rows (T, D) to unit length: the graph's output."""
     norm = builder.add("ReduceL2", [pooled, builder.integers(1)], keepdims=1)
     norm = builder.add("Max", [norm, builder.weight(np.array(_NORM_FLOOR, dtype=np.float32))])
     builder.add("Div", [pooled, norm], output=EMBEDDING)
@@ -178,29 +188,36 @@ def _scaled_linear(builder: GraphBuilder, rows: str, layer: nn.Linear, scale: nn
     return _linear(builder, rows, weight, bias)
 
 
-def _norm(builder: GraphBuilder, rows: str, layer: nn.LayerNorm) -> str:
+def add_norm(builder: GraphBuilder, rows: str, layer: nn.LayerNorm) -> str:
+    """Layer normalisation of (..., C)."""
     weights = [builder.weight(_array(layer.weight)), builder.weight(_array(layer.bias))]
     return builder.add("LayerNormalization", [rows, *weights], axis=-1, epsilon=layer.eps)
 
 
 def _activate(builder: GraphBuilder, rows: str, activation: nn.Module) -> str:
-    """GELU in its exact form, x (1 + erf(x / sqrt 2)) / 2, or OpenAI's x sigmoid(1.702 x)."""
+    """GELU, or OpenAI's x sigmoid(1.702 x)."""
     if type(activation).__name__ == "QuickGELU":
         gate = builder.add("Sigmoid", [builder.add("Mul", [rows, builder.weight(np.array(1.702))])])
         return builder.add("Mul", [rows, gate])
+    return add_gelu(builder, rows)
+
+
+def add_gelu(builder: GraphBuilder, rows: str) -> str:
+    """GELU in its exact form, x (1 + erf(x / sqrt 2)) / 2."""
     scaled = builder.add("Div", [rows, builder.weight(np.array(np.sqrt(2.0)))])
     gate = builder.add("Add", [builder.add("Erf", [scaled]), builder.weight(np.array(1.0))])
     return builder.add("Mul", [builder.add("Mul", [rows, gate]), builder.weight(np.array(0.5))])
 
 
-def _thirds(builder: GraphBuilder, rows: str, heads: int) -> Iterator[str]:
+def thirds(builder: GraphBuilder, rows: str, heads: int) -> Iterator[str]:
     """Cut (T, 3H, L, C) into query, key and value, each (T, H, L, C)."""
     for part in range(3):
         limits = [builder.integers(part * heads), builder.integers((part + 1) * heads)]
         yield builder.add("Slice", [rows, *limits, builder.integers(1)])
 
 
-def _slice(builder: GraphBuilder, values: str, length: str, axes: tuple[int, ...]) -> str:
+def cut(builder: GraphBuilder, values: str, length: str, axes: tuple[int, ...]) -> str:
+    """Keep the first `length` along each of `axes`."""
     ends = builder.add("Concat", [length] * len(axes), axis=0) if len(axes) > 1 else length
     return builder.add("Slice", [values, builder.integers(*[0] * len(axes)), ends, builder.integers(*axes)])
 

@@ -31,7 +31,7 @@ class Layout:
     """Where everything of one virtual environment lies."""
 
     root: Path  # the repository
-    kind: str  # "demo" or "test"
+    kind: str  # "demo", "test" or "devkit"
     venv: Path
     interpreter: Interpreter
     ros: Ros

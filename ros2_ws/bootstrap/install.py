@@ -21,6 +21,7 @@ from .steps import SetupError, run_logged, step
 # folder -> the file that defines the package
 PACKAGES = {"ros2_ws/src/ov3d_perception": "setup.py", "trainer": "pyproject.toml", "export": "pyproject.toml"}
 NEEDS_TORCH = ("export",)
+PINS_ONLY = ("devkit",)  # kinds without ROS and without the ov3d packages
 MESSAGES = "ros2_ws/src/ov3d_msgs"
 TF2_MESSAGES = "ros2_ws/pip_underlay/tf2_msgs"
 MINIMUM_NUMPY = (1, 26)
@@ -76,6 +77,8 @@ def wanted_stamp(layout: Layout, pins: Mapping[str, str]) -> dict[str, str]:
     here = Path(__file__).parent
     facts = json.dumps([str(layout.root), pins, layout.interpreter.full_version, layout.ros.distro])
     dependencies = digest(facts, here / "install.py", here / "locks.py")
+    if layout.kind in PINS_ONLY:
+        return {"dependencies": dependencies}
     interfaces = [path for path in (layout.root / MESSAGES, layout.root / TF2_MESSAGES) if path.is_dir()]
     definitions = [package / PACKAGES[str(package.relative_to(layout.root))] for package in packages(layout)]
     return {
@@ -96,19 +99,21 @@ def set_up(layout: Layout, environ: Mapping[str, str]) -> None:
         if stamp == wanted:
             return
         origin = f"ROS 2 {layout.ros.distro}" if layout.ros.distro else "ROS 2 from PyPI"
+        origin = "without ROS" if layout.kind in PINS_ONLY else origin
         print(f"set-up of {layout.venv.name}: Python {layout.interpreter.full_version}, {origin}", flush=True)
-        if stamp.get("interfaces") != wanted["interfaces"]:
+        if stamp.get("interfaces") != wanted.get("interfaces"):
             check_compilers(environ)
         if stamp.get("dependencies") != wanted["dependencies"]:
             make_venv(layout, environ)
             install_dependencies(layout, pins, environ)
+            write_scripts(layout)  # written again below where interfaces add their folders
             stamp = {"dependencies": wanted["dependencies"]}
             write_stamp(layout, stamp)
-        if stamp.get("packages") != wanted["packages"]:
+        if stamp.get("packages") != wanted.get("packages"):
             install_packages(layout, environ)
             stamp["packages"] = wanted["packages"]
             write_stamp(layout, stamp)
-        if stamp.get("interfaces") != wanted["interfaces"]:
+        if stamp.get("interfaces") != wanted.get("interfaces"):
             build_interfaces(layout, environ)
             write_scripts(layout)
             write_stamp(layout, wanted)

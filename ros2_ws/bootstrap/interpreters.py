@@ -22,6 +22,8 @@ RCLPY_PLACES = tuple(
 )
 DEMO_VERSIONS = ((3, 11), (3, 12), (3, 10))
 TEST_VERSIONS = ((3, 11),)
+DEVKIT_VERSIONS = ((3, 11), (3, 12))
+VERSIONS = {"demo": DEMO_VERSIONS, "test": TEST_VERSIONS, "devkit": DEVKIT_VERSIONS}
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,8 @@ def find_interpreter(kind: str, ros: Ros, asked: str | None) -> Interpreter:
         wanted: tuple[tuple[int, int], ...] = (ros.python,)
         reason = f"rclpy of the sourced ROS 2 {ros.distro} is built for it"
     else:
-        wanted = DEMO_VERSIONS if kind == "demo" else TEST_VERSIONS
-        reason = f"make {kind} has lock files for it"
+        wanted = VERSIONS[kind]
+        reason = f"{kind} has lock files for it"
     names = ", ".join(f"{major}.{minor}" for major, minor in sorted(wanted))
     if asked:
         found = probe(asked)
@@ -116,7 +118,7 @@ def find_interpreter(kind: str, ros: Ros, asked: str | None) -> Interpreter:
             found = probe(command)
             if found and found.version == version_key:
                 return found
-    raise SetupError(f"no Python {names} found ({reason}). Install one, or say make {kind} PYTHON=/path/to/python.")
+    raise SetupError(f"no Python {names} found ({reason}). Install one, or say make ... PYTHON=/path/to/python.")
 
 
 def check_compilers(environ: Mapping[str, str]) -> None:

@@ -29,7 +29,10 @@ def augment(frame: Frame, config: AugmentationConfig, generator: np.random.Gener
         points[generator.random(len(points)) < share] = np.nan
     intensity = frame.intensity
     if config.intensity:
-        intensity = intensity * np.float32(generator.uniform(1.0 - config.intensity, 1.0 + config.intensity))
+        reach = math.log1p(config.intensity)
+        intensity = intensity * np.float32(math.exp(generator.uniform(-reach, reach)))
+    if config.intensity_loss and generator.random() < config.intensity_loss:
+        intensity = np.zeros_like(intensity)
     return replace(frame, points=points.astype(np.float32), intensity=intensity, cameras=())
 
 

@@ -17,8 +17,7 @@ from .augment import augment
 from .backends import index_tensors
 from .config import AugmentationConfig
 from .data.sample import Sample, SampleSource
-from .lift import voxel_targets
-from .teacher.base import Teacher
+from .teacher.base import FeatureSupervision, Supervision, Teacher
 
 _KEPT_SAMPLES = 2000
 """Prepared samples kept in memory, about 1 MB each for a 32-beam lidar."""
@@ -26,16 +25,15 @@ _KEPT_SAMPLES = 2000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A sweep with its supervision: `target` (N,) row of the teacher's text or `UNKNOWN`, `weight` (N,)."""
+    """A sweep with its supervision."""
 
     frame: Frame
-    target: NDArray[np.int64]
-    weight: NDArray[np.float32]
+    supervision: Supervision | FeatureSupervision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What one step needs: `features` (V, F), `index` tables, `targets` (V, K) as `lift.voxel_targets` makes them."""
+    """What one step needs: `features` (V, F), `index` tables, `targets` (V, ...) as `Supervision.pool` makes them."""
 
     features: torch.Tensor
     index: dict[str, torch.Tensor]
@@ -66,7 +64,7 @@ def prepare(sample: Sample, teacher: Teacher) -> Prepared:
     """Ask the teacher, then let go of the images."""
     supervision = teacher.supervise(sample)
     frame = replace(sample.frame, cameras=())
-    return Prepared(frame=frame, target=supervision.target, weight=supervision.weight)
+    return Prepared(frame=frame, supervision=supervision)
 
 
 def rows_of_step(step: int, batch: int, count: int, seed: int) -> list[int]:
@@ -80,7 +78,6 @@ def rows_of_step(step: int, batch: int, count: int, seed: int) -> list[int]:
 
 def make_batch(
     samples: Sequence[Prepared],
-    targets: int,
     spec: InputSpec,
     augmentation: AugmentationConfig,
     generator: np.random.Generator,
@@ -94,7 +91,7 @@ def make_batch(
         inputs = build_inputs(augment(sample.frame, augmentation, generator), sweep_spec)
         features.append(inputs.features)
         coords.append(inputs.voxels.coords)
-        rows.append(voxel_targets(sample.target, sample.weight, targets, inputs.voxels))
+        rows.append(sample.supervision.pool(inputs.voxels))
         tables = inputs.index
     if not alone:
         tables = build_sparse_index(set_apart(coords, spec.levels), spec.levels, spec.stem_kernel)

@@ -113,7 +113,7 @@ def save_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
 def load_checkpoint(path: Path | str) -> Checkpoint:
     """Read a checkpoint onto the CPU; `ModelError` for anything that is not one of ours."""
     source = Path(path)
-    content = _read_archive(source)
+    content = read_archive(source)
     if not isinstance(content, dict) or _VERSION_KEY not in content:
         raise ModelError(
             f"checkpoint {source}: a torch file, but not an ov3d checkpoint. Give one written by ov3d_trainer."
@@ -155,7 +155,8 @@ def build_model(checkpoint: Checkpoint, *, backend: str = "torch") -> SparseUNet
     return model.eval()
 
 
-def _read_archive(source: Path) -> Any:
+def read_archive(source: Path) -> Any:
+    """Read a file of `torch.save` without running code from it; `ModelError` for anything else."""
     if not source.is_file():
         raise ModelError(f"checkpoint {source}: no such file. Give the checkpoint that training wrote.")
     if not zipfile.is_zipfile(source):

@@ -1,4 +1,4 @@
-"""`python -m ov3d_trainer`: make banks, cache samples, train a student, evaluate it."""
+"""`python -m ov3d_trainer`: make worlds and banks, cache samples, train a student, evaluate it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ov3d_perception.errors import ConfigError, Ov3dError
+
+from .simulate_command import add_simulate
+from .text_tower_command import add_text_tower
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,8 +37,12 @@ def _make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_train(commands)
     _add_cache(commands)
+    _add_image_tower(commands)
     _add_evaluate(commands)
+    _add_benchmark(commands)
     _add_make_bank(commands)
+    add_simulate(commands)
+    add_text_tower(commands)
     return parser
 
 
@@ -85,26 +92,38 @@ def _add_cache(commands: Any) -> None:
         "cache", help="make slow samples once", description="Make the samples of `data` and `evaluation` into `cache`."
     )
     _add_config(parser)
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes at work at once (default 1)")
     parser.set_defaults(run=_run_cache)
 
 
 def _run_cache(options: argparse.Namespace) -> None:
-    from tqdm import tqdm
-
     from .config import load_config
-    from .data.dataset import CachedSource, open_source
+    from .data.dataset import cached_parts, fill_cache, open_source
 
     config = load_config(options.config, options.settings)
     if not config.cache:
         raise ConfigError("cache: the configuration names no folder. Set cache=FOLDER.")
     for name, part in (("data", config.data), ("evaluation", config.evaluation)):
-        source = open_source(part, config.cache) if part.kind else None
-        if not isinstance(source, CachedSource):
-            continue
-        missing = [row for row in range(len(source)) if not source.path(row).is_file()]
-        for row in tqdm(missing, desc=name, disable=not sys.stderr.isatty()):
-            source[row]
-        print(f"{name}: {len(source)} samples in {source.folder}, {len(missing)} of them new")
+        for source in cached_parts(open_source(part, config.cache)) if part.kind else []:
+            new = fill_cache(source, jobs=options.jobs, title=name)
+            print(f"{name}: {len(source)} samples in {source.folder}, {new} of them new")
+
+
+def _add_image_tower(commands: Any) -> None:
+    parser = commands.add_parser(
+        "image-tower",
+        help="train a pixel-text network",
+        description="Train an image tower: dense features of images in a text space, from region captions.",
+    )
+    _add_config(parser)
+    parser.set_defaults(run=_run_image_tower)
+
+
+def _run_image_tower(options: argparse.Namespace) -> None:
+    from .image_tower.config import load_tower_config
+    from .image_tower.training import train_image_tower
+
+    print(f"written to {train_image_tower(load_tower_config(options.config, options.settings))}")
 
 
 def _add_evaluate(commands: Any) -> None:
@@ -127,6 +146,35 @@ def _run_evaluate(options: argparse.Namespace) -> None:
     save_report(out, report)
     print(report_text(report))
     print(f"written to {out}")
+
+
+def _add_benchmark(commands: Any) -> None:
+    parser = commands.add_parser(
+        "benchmark",
+        help="measure a bundle",
+        description="Ask a bundle everything that its model card claims: tables, JSON and plots.",
+    )
+    parser.add_argument("--bundle", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--out", type=Path, default=Path("runs/benchmark"), metavar="DIR", help="for report and plots")
+    for name, what in (
+        ("streets", "streets"), ("unseen-streets", "streets with unseen kinds"), ("rooms", "rooms"),
+        ("unseen-rooms", "rooms with unseen kinds"),
+    ):  # fmt: skip
+        parser.add_argument(f"--{name}", metavar="SEEDS", help=f"{what} to measure on; '' for none")
+    parser.add_argument("--keyframe", type=Path, metavar="DIR", help="real nuScenes keyframe (frame.json)")
+    parser.add_argument("--kitti", type=Path, metavar="DIR", help="real SemanticKITTI scan (.bin and .label)")
+    parser.add_argument("--threads", type=int, metavar="N")
+    parser.set_defaults(run=_run_benchmark)
+
+
+def _run_benchmark(options: argparse.Namespace) -> None:
+    from .benchmark.command import BenchmarkOptions, report_text, run_benchmark
+
+    names = ("streets", "unseen_streets", "rooms", "unseen_rooms", "keyframe", "kitti", "threads")
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    report = run_benchmark(BenchmarkOptions(bundle=options.bundle, out=options.out, **given))
+    print(report_text(report))
+    print(f"\nwritten to {options.out}")
 
 
 def _add_make_bank(commands: Any) -> None:

@@ -6,14 +6,15 @@ The whole configuration, defaults included, is written beside the checkpoints an
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ov3d_perception.errors import ConfigError
 from ov3d_perception.inputs import InputSpec
+
+from .settings import read_settings, save_settings, settings_from_dict
 
 
 @dataclass(kw_only=True)
@@ -21,8 +22,10 @@ class SourceConfig:
     """Where samples come from.
 
     `kind` keyframe: `path` is the folder with frame.json. `kind` street: the simulated street, `frames` sweeps
-    `interval_s` apart for each of `seeds` ("0-23, 40"), with or without `cameras` (images are slow and only the
-    teacher `masks` needs them).
+    `interval_s` apart for each of `seeds` ("0-23, 40"), with or without `cameras` (images are slow and only teachers
+    that look at images need them). `kind` room: a simulated room with `views` images for each of `seeds`. `kind`
+    worlds: the streets of `seeds`, then the rooms of `room_seeds`. `unseen`: with the kinds of object that are kept
+    out of training.
     """
 
     kind: str = "keyframe"
@@ -31,6 +34,9 @@ class SourceConfig:
     frames: int = 4
     interval_s: float = 2.0
     cameras: bool = False
+    room_seeds: str = ""
+    views: int = 10
+    unseen: bool = False
 
 
 @dataclass(kw_only=True)
@@ -55,9 +61,11 @@ class NetworkConfig:
 
 @dataclass(kw_only=True)
 class TeacherConfig:
-    """Who supervises: `masks` (label images, lifted; see `lift.LiftOptions`) or `labels` (true names of points)."""
+    """Who supervises: `masks` (label images, lifted; see `lift.LiftOptions`), `labels` (true names of points) or
+    `pixel_text` (features of the image tower in the file `path`, lifted)."""
 
     kind: str = "masks"
+    path: str = ""
     min_confidence: float = 0.0
     erosion_px: int = 0
     min_depth_m: float = 1.0
@@ -68,6 +76,9 @@ class TeacherConfig:
 class LossConfig:
     """What is minimised: factors of both terms, the softmax's temperature, and balance between classes.
 
+    With a teacher that gives features, `cross_entropy` weighs the divergence from the teacher's softmax over its bank
+    of captions, taken at `teacher_temperature` (0: the same as the student's).
+
     `class_balance` 0 weighs points alike, 1 weighs classes alike; no class counts more than `max_class_weight` times
     the most frequent one.
     """
@@ -75,6 +86,7 @@ class LossConfig:
     cosine: float = 1.0
     cross_entropy: float = 1.0
     temperature: float = 0.07
+    teacher_temperature: float = 0.0
     class_balance: float = 0.0
     max_class_weight: float = 20.0
 
@@ -108,7 +120,8 @@ class AugmentationConfig:
 
     `rotate`: any angle about z. `flip`: left and right. `scale`: factor within 1 +- scale. `jitter_m`: standard
     deviation per point. `height_m`: sensor height within +- height_m. `tilt_deg`: standard deviation of roll and
-    pitch. `drop`: up to this share of the points is left out. `intensity`: factor within 1 +- intensity.
+    pitch. `drop`: up to this share of the points is left out. `intensity`: factor from 1 / (1 + intensity)
+    to 1 + intensity, since lidars differ in scale. `intensity_loss`: chance that a sweep comes without intensities.
     """
 
     rotate: bool = False
@@ -119,6 +132,7 @@ class AugmentationConfig:
     tilt_deg: float = 0.0
     drop: float = 0.0
     intensity: float = 0.0
+    intensity_loss: float = 0.0
 
 
 @dataclass(kw_only=True)
@@ -157,39 +171,14 @@ def load_config(path: Path | str | None = None, settings: Sequence[str] = ()) ->
 
     Raises `ConfigError` that names file, key and the nearest known key, or the type that was expected.
     """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    _refuse_unknown("", _read_yaml(path), TrainConfig())
-    for setting in settings:
-        _check_setting(setting)
-    try:
-        merged = OmegaConf.structured(TrainConfig)
-        if path is not None:
-            merged = OmegaConf.merge(merged, OmegaConf.load(path))
-        merged = OmegaConf.merge(merged, OmegaConf.from_dotlist([_as_dotlist(setting) for setting in settings]))
-        config = OmegaConf.to_object(merged)
-    except OmegaConfBaseException as error:
-        key = getattr(error, "full_key", None) or "configuration"
-        reason = str(getattr(error, "msg", None) or error).splitlines()[0]
-        raise ConfigError(f"{key}: {reason}. See trainer/ov3d_trainer/config.py for keys and types.") from error
-    if not isinstance(config, TrainConfig):
-        raise ConfigError(f"{path}: expected keys and values, got {type(config).__name__}.")
+    config = read_settings(TrainConfig, path, settings)
     check_config(config)
     return config
 
 
 def config_from_dict(values: Mapping[str, Any]) -> TrainConfig:
     """Rebuild a configuration from `config_to_dict`'s form, for example from a checkpoint."""
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    _refuse_unknown("", values, TrainConfig())
-    try:
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(TrainConfig), dict(values)))
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"configuration: {str(error).splitlines()[0]}.") from error
-    assert isinstance(config, TrainConfig)
+    config = settings_from_dict(TrainConfig, values)
     check_config(config)
     return config
 
@@ -201,9 +190,7 @@ def config_to_dict(config: TrainConfig) -> dict[str, Any]:
 
 def save_config(path: Path, config: TrainConfig) -> None:
     """Write a configuration, defaults included, as YAML that `load_config` reads."""
-    import yaml
-
-    path.write_text(yaml.safe_dump(config_to_dict(config), sort_keys=False), encoding="utf-8")
+    save_settings(path, config)
 
 
 def input_spec(config: InputsConfig) -> InputSpec:
@@ -220,6 +207,7 @@ def check_config(config: TrainConfig) -> None:
     _expect(config.threads >= 0, "threads", "0 or more", config.threads)
     _expect(config.seed >= 0, "seed", "0 or more", config.seed)
     loss, optimiser = config.loss, config.optimiser
+    _expect(loss.teacher_temperature >= 0, "loss.teacher_temperature", "0 or more", loss.teacher_temperature)
     _expect(loss.temperature > 0, "loss.temperature", "a positive number", loss.temperature)
     _expect(min(loss.cosine, loss.cross_entropy) >= 0, "loss", "factors of 0 or more", loss)
     _expect(loss.cosine + loss.cross_entropy > 0, "loss", "one factor above 0", loss)
@@ -232,10 +220,10 @@ def check_config(config: TrainConfig) -> None:
     _expect(0 <= schedule.warm_up < 1, "schedule.warm_up", "a share from 0 to 1", schedule.warm_up)
     _expect(0 <= schedule.final <= 1, "schedule.final", "a share from 0 to 1", schedule.final)
     augmentation = config.augmentation
-    for name in ("scale", "drop", "intensity"):
+    for name in ("scale", "drop", "intensity_loss"):
         value = getattr(augmentation, name)
         _expect(0 <= value < 1, f"augmentation.{name}", "a share from 0 to 1", value)
-    for name in ("jitter_m", "height_m", "tilt_deg"):
+    for name in ("jitter_m", "height_m", "tilt_deg", "intensity"):
         value = getattr(augmentation, name)
         _expect(value >= 0, f"augmentation.{name}", "0 or more", value)
     _expect(0 <= config.teacher.min_confidence <= 1, "teacher.min_confidence", "0 to 1", config.teacher.min_confidence)
@@ -248,57 +236,3 @@ SCHEDULES = ("one_cycle", "cosine", "constant")
 def _expect(fine: bool, key: str, wanted: str, got: Any) -> None:
     if not fine:
         raise ConfigError(f"{key}: expected {wanted}, got {got}.")
-
-
-def _read_yaml(path: Path | str | None) -> Mapping[str, Any]:
-    import yaml
-
-    if path is None:
-        return {}
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"config {path}: cannot be read ({error.strerror}). Check --config.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"config {path}: not valid YAML ({' '.join(str(error).split())}).") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"config {path}: expected keys and values, got {type(values).__name__}.")
-    return values
-
-
-def _check_setting(setting: str) -> None:
-    import yaml
-
-    key, separator, value = setting.partition("=")
-    if not separator or not key:
-        raise ConfigError(f"--set {setting}: expected key=value, for example steps=500 or loss.temperature=0.05.")
-    try:
-        nested: Any = yaml.safe_load(value)
-    except yaml.YAMLError:
-        nested = value
-    for part in reversed(key.split(".")):
-        nested = {part: nested}
-    _refuse_unknown("", nested, TrainConfig())
-
-
-def _as_dotlist(setting: str) -> str:
-    """Let `key=` mean the empty text; OmegaConf would read it as none."""
-    return f"{setting}''" if setting.endswith("=") else setting
-
-
-def _refuse_unknown(prefix: str, values: Mapping[str, Any], template: Any) -> None:
-    """Compare keys with the dataclass `template`, at every depth."""
-    known = [entry.name for entry in fields(template)]
-    for key, value in values.items():
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-            hint = f"Did you mean '{prefix}{near[0]}'?" if near else f"Known are {', '.join(known)}."
-            raise ConfigError(f"{prefix}{key}: unknown key. {hint}")
-        deeper = getattr(template, key)
-        if is_dataclass(deeper):
-            if not isinstance(value, Mapping):
-                deeper_keys = ", ".join(entry.name for entry in fields(deeper))
-                raise ConfigError(f"{prefix}{key}: expected the keys {deeper_keys}, got {value!r}.")
-            _refuse_unknown(f"{prefix}{key}.", value, deeper)
-        elif isinstance(value, Mapping) and value:
-            raise ConfigError(f"{prefix}{key}.{next(iter(value))}: unknown key. '{prefix}{key}' holds one value.")

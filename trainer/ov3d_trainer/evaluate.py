@@ -35,7 +35,7 @@ from .data.sample import UNKNOWN, Sample, SampleSource
 from .model import SparseUNet
 from .report import table
 from .scores import Confusion, add_confusions, count_confusion, percentage
-from .teacher import Teacher, make_teacher
+from .teacher import FeatureSupervision, Supervision, Teacher, make_teacher
 from .text import open_text
 from .vocabulary import WordList, queryable, read_vocabulary
 
@@ -91,6 +91,10 @@ def ask_for(words: WordList, teacher: Teacher, encoder: TextEncoder) -> QuerySet
     Names without a text row are left out, and so are synonyms that the text side lacks.
     """
     words = queryable(words, encoder)
+    if hasattr(teacher, "decoder"):  # a bank of captions is no vocabulary
+        return make_queries(
+            words.labels, encoder, templates=words.templates, background=words.background, threshold=words.threshold
+        )
     specs = {spec.name: spec for spec in words.labels}
     labels = [specs.get(name, LabelSpec(name=name)) for name in teacher.targets.names]
     return make_queries(
@@ -114,7 +118,7 @@ def evaluate(student: Student, teacher: Teacher, words: WordList, source: Sample
         points += len(sample.frame.points)
         predicted = student.label(sample)
         supervision = teacher.supervise(sample)
-        taught = _class_of(teacher.targets.names, names)[supervision.target]
+        taught = taught_labels(teacher, supervision, student.queries, len(predicted))
         rows = supervision.supervised
         against_teacher.append(count_confusion(names, taught[rows], predicted[rows]))
         if sample.point_labels is not None:
@@ -139,6 +143,21 @@ def evaluate(student: Student, teacher: Teacher, words: WordList, source: Sample
     if in_boxes["student"]:
         report["boxes"] = {who: add_confusions(confusions).to_dict() for who, confusions in in_boxes.items()}
     return report
+
+
+def taught_labels(
+    teacher: Teacher, supervision: Supervision | FeatureSupervision, queries: QuerySet, points: int
+) -> NDArray[np.int64]:
+    """Return the label (N,) that the teacher gives each point: 0..Q-1, or Q where it gives none of them."""
+    none = len(queries.labels)
+    if isinstance(supervision, Supervision):
+        return _class_of(teacher.targets.names, queries.names)[supervision.target]
+    features = supervision.code.astype(np.float32) @ teacher.decoder.numpy()  # type: ignore[attr-defined]
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    label, _ = label_voxels(features @ queries.text.T, queries)
+    taught = np.full(points, none, dtype=np.int64)
+    taught[supervision.rows] = np.where(label == 0, none, label.astype(np.int64) - 1)
+    return taught
 
 
 def box_truth(sample: Sample, words: WordList, names: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

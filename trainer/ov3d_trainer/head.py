@@ -21,10 +21,21 @@ def text_similarity(
 ) -> torch.Tensor:
     """Return `model(features, index) @ text.T` (V, K) for unit rows `text` (K, D), with the same gradients."""
     hidden = hidden_features(model, features, index)
-    weight, bias = model.final.weight, model.final.bias
+    return linear_similarity(hidden, model.final.weight, model.final.bias, text)
+
+
+def linear_similarity(
+    hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, text: torch.Tensor
+) -> torch.Tensor:
+    """Return cosines (V, K) of `hidden @ weight + bias` to unit rows `text` (K, D), for `weight` (C, D)."""
     dots = hidden @ (weight @ text.T) + text @ bias
+    return dots / linear_length(hidden, weight, bias)[:, None]
+
+
+def linear_length(hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Return the lengths (V,) of `hidden @ weight + bias`, at least 1e-6."""
     squared = (hidden @ (weight @ weight.T) * hidden).sum(dim=1) + 2.0 * (hidden @ (weight @ bias)) + bias @ bias
-    return dots / squared.clamp_min(_EPSILON).sqrt()[:, None]
+    return squared.clamp_min(_EPSILON).sqrt()
 
 
 def hidden_features(model: SparseUNet, features: torch.Tensor, index: Mapping[str, torch.Tensor]) -> torch.Tensor:

@@ -28,8 +28,7 @@ from .batching import Batch, PreparedSamples, make_batch, rows_of_step
 from .checkpoint import Checkpoint, Vocabulary, load_checkpoint, save_checkpoint
 from .config import TrainConfig, check_config, config_to_dict, input_spec, save_config
 from .data.dataset import open_source
-from .head import text_similarity
-from .loss import DistillationLoss, class_weights
+from .loss import Objective, make_objective
 from .model import SparseUNet, UNetConfig, unet_config
 from .report import loss_figure, read_metrics, save_figure
 from .schedule import rate_factor
@@ -59,7 +58,7 @@ class Run:
     samples: PreparedSamples
     network: UNetConfig
     model: SparseUNet
-    loss: DistillationLoss
+    objective: Objective
     optimiser: torch.optim.AdamW
     step: int = 0
 
@@ -109,16 +108,8 @@ def start_run(config: TrainConfig) -> Run:
         architecture, in_features=len(spec.features), embedding_dim=encoder.dim, stem_kernel=spec.stem_kernel
     )
     model = SparseUNet(network, backend=config.network.backend, seed=config.seed)
-    text = torch.from_numpy(teacher.targets.text)
-    loss = DistillationLoss(
-        text=text,
-        class_weight=class_weights(
-            count_targets(samples, spec, len(text)), config.loss.class_balance, config.loss.max_class_weight
-        ),
-        cosine=config.loss.cosine,
-        cross_entropy=config.loss.cross_entropy,
-        temperature=config.loss.temperature,
-    )
+    objective = make_objective(config.loss, teacher)
+    objective = objective.balanced(count_targets(samples, spec, objective), config.loss)
     optimiser = torch.optim.AdamW(
         model.parameters(),
         lr=config.optimiser.learning_rate,
@@ -134,12 +125,12 @@ def start_run(config: TrainConfig) -> Run:
         samples=samples,
         network=network,
         model=model,
-        loss=loss,
+        objective=objective,
         optimiser=optimiser,
     )
 
 
-def count_targets(samples: PreparedSamples, spec: InputSpec, targets: int) -> torch.Tensor:
+def count_targets(samples: PreparedSamples, spec: InputSpec, objective: Objective) -> torch.Tensor:
     """Return (K,) how much supervision each target has, in voxels, over up to 64 samples spread over the data set.
 
     Raises `DataError` when there is none at all.
@@ -147,10 +138,11 @@ def count_targets(samples: PreparedSamples, spec: InputSpec, targets: int) -> to
     from .config import AugmentationConfig
 
     nothing, generator = AugmentationConfig(), np.random.default_rng(0)
-    totals = torch.zeros(targets, dtype=torch.float64)
+    totals = torch.zeros(1, dtype=torch.float64)
     rows = np.unique(np.linspace(0, len(samples) - 1, min(len(samples), _BALANCE_SAMPLES)).astype(int))
     for row in tqdm(rows, desc="samples", disable=not sys.stderr.isatty()):
-        totals += make_batch([samples[int(row)]], targets, spec, nothing, generator).targets.double().sum(dim=0)
+        batch = make_batch([samples[int(row)]], spec, nothing, generator)
+        totals = totals + objective.count(batch.targets)
     if totals.sum() == 0:
         raise DataError("teacher: it supervises no point of the data set. Check `vocabulary`, `text` and `teacher`.")
     return totals
@@ -179,7 +171,7 @@ def batch_of_step(run: Run, step: int) -> Batch:
     rows = rows_of_step(step, config.batch, len(run.samples), config.seed)
     generator = np.random.default_rng([config.seed, 2, step])
     samples = [run.samples[row] for row in rows]
-    return make_batch(samples, len(run.loss.text), run.spec, config.augmentation, generator)
+    return make_batch(samples, run.spec, config.augmentation, generator)
 
 
 def one_step(run: Run, batch: Batch) -> dict[str, Any]:
@@ -189,8 +181,7 @@ def one_step(run: Run, batch: Batch) -> dict[str, Any]:
     for group in run.optimiser.param_groups:
         group["lr"] = rate
     run.model.train()
-    similarity = text_similarity(run.model, batch.features, batch.index, run.loss.text)
-    parts = run.loss(similarity, batch.targets)
+    parts = run.objective(run.model, batch.features, batch.index, batch.targets)
     if not torch.isfinite(parts.total):
         raise ConfigError(
             f"step {run.step}: the loss is {float(parts.total.detach())}. Lower optimiser.learning_rate "
@@ -201,19 +192,15 @@ def one_step(run: Run, batch: Batch) -> dict[str, Any]:
     limit = config.optimiser.gradient_clip or float("inf")
     norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), limit)
     run.optimiser.step()
-    with torch.no_grad():
-        supervised = batch.targets.sum(dim=1) > 0
-        best = similarity[supervised].argmax(dim=1)
-        agreement = (best == batch.targets[supervised].argmax(dim=1)).float().mean()
     return {
         "step": run.step + 1,
         "loss": float(parts.total.detach()),
         "cosine": float(parts.cosine),
         "cross_entropy": float(parts.cross_entropy),
-        "agreement": float(agreement.nan_to_num()),
+        "agreement": float(parts.agreement),
         "learning_rate": rate,
         "gradient_norm": float(norm),
-        "voxels": len(similarity),
+        "voxels": len(batch.features),
         "seconds": round(time.perf_counter() - started, 4),
     }
 

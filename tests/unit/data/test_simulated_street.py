@@ -3,9 +3,11 @@
 import copy
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ov3d_perception.errors import ConfigError
 from ov3d_perception.geometry import invert_transform, transform_points
@@ -13,6 +15,7 @@ from ov3d_perception.projection import not_occluded, project
 from ov3d_trainer.data.boxes import points_in_box
 from ov3d_trainer.data.sample import UNKNOWN, Sample
 from ov3d_trainer.data.simulate import CAMERA_NAMES, KINDS, VIEW_KINDS, SimulatedStreet
+from ov3d_trainer.data.simulate.street.kinds import STREET_KINDS
 from ov3d_trainer.data.simulate.street.plan import draw_centreline, draw_plan
 
 SIZE = (200, 112)
@@ -30,7 +33,7 @@ def sample(street: SimulatedStreet) -> Sample:
 
 def test_sample_is_complete(sample: Sample) -> None:
     frame = sample.frame
-    assert 20_000 < len(frame.points) <= 32 * 1080
+    assert 20_000 < len(frame.points) <= 32 * 1084
     assert frame.points.dtype == np.float32
     assert frame.frame_id == "LIDAR_TOP"
     assert frame.ring is not None
@@ -63,7 +66,7 @@ def test_other_seeds_are_other_streets() -> None:
     plans = [draw_plan(seed) for seed in range(24)]
     widths = {round(plan.road_edge(-1) + plan.road_edge(1), 1) for plan in plans}
     assert len(widths) > 10
-    assert {plan.lanes for plan in plans} == {1, 2}
+    assert {plan.lanes for plan in plans} == {1, 2, 3}
     first, second = (SimulatedStreet(seed, 1, cameras=())[0] for seed in (0, 1))
     assert len(first.frame.points) != len(second.frame.points)
 
@@ -93,9 +96,8 @@ def test_rig_chain_gives_camera_from_lidar_with_ego_motion(sample: Sample) -> No
 
 
 def test_points_land_on_pixels_of_their_own_kind(sample: Sample) -> None:
-    """At least 95 % of the not occluded points: the rest is noise, thin edges, movers between the stamps, parallax.
-
-    Leaves (points lie behind their mesh) and the ego vehicle, which no camera shows, are left out.
+    """At least 93 % of the not occluded points: the rest is noise, thin edges (an image is 200 pixels wide), leaves
+    (points lie behind their mesh), movers between the stamps, parallax. The ego vehicle is in no image.
     """
     agree, total = 0, 0
     labels = sample.point_labels
@@ -109,7 +111,7 @@ def test_points_land_on_pixels_of_their_own_kind(sample: Sample) -> None:
         agree += int((pixel_kind == labels[seen]).sum())
         total += int(seen.sum())
     assert total > 5_000
-    assert agree / total >= 0.95
+    assert agree / total >= 0.93
 
 
 def test_box_holds_the_points_of_its_kind(sample: Sample) -> None:
@@ -131,6 +133,45 @@ def test_box_holds_the_points_of_its_kind(sample: Sample) -> None:
     assert held.mean() > 0.97  # boxes have no roll or pitch, vehicles on a hill and the tilted lidar have
 
 
+def test_box_of_a_two_wheeler_holds_its_rider() -> None:
+    """Riders are things of their own (a cyclist); the bicycle's or motorcycle's box reaches over their heads."""
+    street, riders = SimulatedStreet(3, 8, cameras=(), interval_s=3.0), 0
+    for sample in (street[i] for i in range(8)):
+        boxes = {box.key: box for box in sample.boxes}
+        for row, thing in enumerate(sample.objects):
+            if thing.kind in ("cyclist", "motorcyclist") and thing.key.removesuffix(" with 1") in boxes:
+                box = boxes[thing.key.removesuffix(" with 1")]
+                assert sample.point_instances is not None
+                mine = sample.frame.points[sample.point_instances == row]
+                grown = replace(box, size_lwh_m=np.asarray(box.size_lwh_m) + 0.2)
+                assert box.size_lwh_m[2] > 1.4
+                assert points_in_box(mine, grown).all()
+                riders += len(mine) > 0
+    assert riders > 0
+
+
+def test_objects_keep_key_kind_and_colour_from_frame_to_frame() -> None:
+    first, second = (SimulatedStreet(3, 4, cameras=())[i].objects for i in (1, 2))
+    before, after = ({thing.key: (thing.kind, thing.color) for thing in things} for things in (first, second))
+    assert len(before) == len(first)  # no key twice
+    shared = set(before) & set(after)
+    assert len(shared) > 0.9 * len(before)
+    assert all(before[key] == after[key] for key in shared)
+    assert {thing.state for thing in first if thing.kind == "car"} <= {"parked", "stopped", "moving"}
+
+
+def test_sweep_between_keyframes_is_the_sweep_of_a_faster_drive(street: SimulatedStreet) -> None:
+    """The 20 Hz sweep 50 ms after the first keyframe, asked for in two ways; its images are left out."""
+    stamp_ns = street.stamp_ns(0) + 50_000_000
+    alone, among = street.sweep_at(stamp_ns), SimulatedStreet(3, 2, cameras=(), interval_s=0.05)[1]
+    assert alone.frame.stamp_ns == among.frame.stamp_ns == stamp_ns
+    assert np.array_equal(alone.frame.points, among.frame.points)
+    assert alone.frame.cameras == ()
+    assert alone.rig is not None
+    assert np.array_equal(alone.rig.global_from_ego[stamp_ns], street.global_from_ego(stamp_ns))
+    assert np.array_equal(alone.rig.ego_from_lidar, street.ego_from_lidar)
+
+
 def test_road_points_lie_below_the_lidar_by_its_height(sample: Sample) -> None:
     """Near the car the road is 1.84 m below the lidar; 5 m at 1.6 deg of tilt and slope are 14 cm, noise the rest."""
     rig, labels = sample.rig, sample.point_labels
@@ -142,15 +183,31 @@ def test_road_points_lie_below_the_lidar_by_its_height(sample: Sample) -> None:
     assert np.abs(np.median(in_ego[near, 2])) < 0.1
 
 
-def test_every_kind_occurs_somewhere() -> None:
-    """In four streets each kind has points: a name that never occurs cannot be learnt."""
-    counts = np.zeros(len(KINDS), int)
-    for seed in (3, 4, 6, 7):
-        labels = SimulatedStreet(seed, 1, cameras=())[0].point_labels
-        assert labels is not None
-        counts += np.bincount(labels[labels >= 0], minlength=len(KINDS))
-    missing = [kind for kind, count in zip(KINDS, counts, strict=True) if count == 0]
-    assert not missing
+def count_points(seed: int, *, unseen: bool) -> NDArray[np.int64]:
+    """Points per kind in three sweeps of a drive, 6 s apart."""
+    street = SimulatedStreet(seed, 3, cameras=(), interval_s=6.0, unseen=unseen)
+    counts = np.zeros(len(KINDS), np.int64)
+    for sample in (street[i] for i in range(3)):
+        assert sample.point_labels is not None
+        counts += np.bincount(sample.point_labels[sample.point_labels >= 0], minlength=len(KINDS))
+    return counts
+
+
+def test_eight_drives_hold_every_kind_but_the_unseen_ones() -> None:
+    """A name that never occurs cannot be learnt; and all 16 classes of the nuScenes challenge are among the kinds."""
+    counts = sum(count_points(seed, unseen=False) for seed in range(8))
+    seen = {kind.name for kind in STREET_KINDS if not kind.unseen}
+    assert len(seen) >= 35
+    assert {kind for kind, count in zip(KINDS, counts, strict=True) if count > 0} == seen
+
+
+def test_unseen_kinds_stand_in_worlds_made_with_them() -> None:
+    """Three drives show most of them, and eight drives of twenty frames all; the rest of the world is the same."""
+    counts = sum(count_points(seed, unseen=True) for seed in range(3))
+    unseen = {kind.name for kind in STREET_KINDS if kind.unseen}
+    found = {kind for kind in unseen if counts[KINDS.index(kind)] > 0}
+    assert len(unseen) >= 6
+    assert len(found) >= len(unseen) - 3
 
 
 def test_centre_line_does_not_depend_on_how_far_it_is_built() -> None:

@@ -57,11 +57,11 @@ def test_environments_of_different_pythons_and_ros_do_not_share_a_folder():
     root = Path("/repository")
     names = {
         layout_for(root, kind, Interpreter("x", version, ""), ros).venv.name
-        for kind in ("demo", "test")
+        for kind in ("demo", "test", "devkit")
         for version in ((3, 10), (3, 11), (3, 12))
         for ros in (Ros(None), Ros("jazzy"), Ros("kilted"))
     }
-    assert len(names) == 2 * 3 * 3
+    assert len(names) == 3 * 3 * 3
 
 
 def test_python_that_does_not_start_is_named():
@@ -176,6 +176,21 @@ def test_changed_pin_rebuilds_everything(tmp_path):
     before = install.wanted_stamp(layout, {"numpy": "2.4.6"})
     after = install.wanted_stamp(layout, {"numpy": "2.4.7"})
     assert all(before[step] != after[step] for step in before)
+
+
+def test_devkit_environment_is_pins_alone(tmp_path):
+    layout = layout_for(tmp_path, "devkit", PYTHON_312, Ros(None))
+    assert list(install.wanted_stamp(layout, {"numpy": "1.26.4"})) == ["dependencies"]
+
+
+def test_devkit_environment_does_without_the_sourced_ros(prefix, monkeypatch):
+    made = []
+    monkeypatch.setenv("ROS_DISTRO", "jazzy")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(prefix))
+    monkeypatch.setattr(command_line, "find_interpreter", lambda kind, ros, asked: PYTHON_312)
+    monkeypatch.setattr(command_line, "set_up", lambda layout, environ: made.append(layout.venv.name))
+    assert command_line.main(["devkit"]) == 0
+    assert made == [".venv-devkit-py312"]
 
 
 def test_failing_command_shows_its_last_words_without_pip_noise(tmp_path):

@@ -9,7 +9,8 @@ from ros2_ws.bootstrap.steps import SetupError
 
 DEMO = ("py310", "py311", "py312")
 TEST = ("py311", "py312")
-ALL = (*(f"demo-{tag}" for tag in DEMO), *(f"test-{tag}" for tag in TEST))
+DEVKIT = ("py311", "py312")
+ALL = (*(f"demo-{tag}" for tag in DEMO), *(f"test-{tag}" for tag in TEST), *(f"devkit-{tag}" for tag in DEVKIT))
 NOT_IN_THE_DEMO = re.compile(r"torch.*|nvidia-.*|cuda-.*|triton.*|onnxruntime-gpu|cupy.*|open-clip-torch|timm")
 
 
@@ -47,7 +48,7 @@ def test_torch_is_pinned_without_a_local_build(lock, tag):
     }
 
 
-@pytest.mark.parametrize(("kind", "tags"), [("demo", DEMO), ("test", TEST)])
+@pytest.mark.parametrize(("kind", "tags"), [("demo", DEMO), ("test", TEST), ("devkit", DEVKIT)])
 def test_every_direct_requirement_is_pinned(repository, lock, kind, tags):
     lines = (repository / "requirements" / f"{kind}.in").read_text().splitlines()
     wanted = {normal(re.split(r"[=<>]", line)[0]) for line in lines if re.match(r"[A-Za-z]", line)}
@@ -59,6 +60,14 @@ def test_every_direct_requirement_is_pinned(repository, lock, kind, tags):
 def test_every_python_gets_the_same_ros(lock, tag):
     ros = {name: version for name, version in lock("demo-py311").items() if name.startswith("ros-")}
     assert {name: version for name, version in lock(f"demo-{tag}").items() if name.startswith("ros-")} == ros
+
+
+@pytest.mark.parametrize("tag", DEVKIT)
+def test_devkit_is_the_official_one_with_its_own_numpy(lock, tag):
+    pins = lock(f"devkit-{tag}")
+    assert pins["nuscenes-devkit"] == "1.2.0"
+    assert pins["numpy"].startswith("1.26.")
+    assert "torch" not in pins
 
 
 def test_python_310_gets_the_last_onnxruntime_that_supports_it(lock):

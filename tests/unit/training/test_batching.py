@@ -11,6 +11,7 @@ from ov3d_trainer.batching import Prepared, make_batch, rows_of_step, set_apart
 from ov3d_trainer.config import AugmentationConfig, ScheduleConfig
 from ov3d_trainer.model import SparseUNet, UNetConfig
 from ov3d_trainer.schedule import rate_factor
+from ov3d_trainer.teacher import Supervision
 
 SPEC = InputSpec(voxel_size_m=0.5, levels=3)
 NETWORK = UNetConfig(
@@ -28,7 +29,8 @@ def make_prepared(seed, count=300):
     generator = np.random.default_rng(seed)
     points = generator.uniform(-6, 6, (count, 3)).astype(np.float32)
     frame = Frame(points=points, intensity=np.full(count, 9.0, dtype=np.float32), stamp_ns=0, frame_id="lidar")
-    return Prepared(frame=frame, target=generator.integers(0, 3, count), weight=np.ones(count, dtype=np.float32))
+    target, weight = generator.integers(0, 3, count), np.ones(count, dtype=np.float32)
+    return Prepared(frame=frame, supervision=Supervision(target=target, weight=weight, count=3))
 
 
 def test_joint_batch_gives_what_single_sweeps_give():
@@ -36,8 +38,8 @@ def test_joint_batch_gives_what_single_sweeps_give():
     samples, nothing = [make_prepared(1), make_prepared(2), make_prepared(3, count=0)], AugmentationConfig()
     model = SparseUNet(NETWORK, seed=3).eval()
     generator = np.random.default_rng(0)
-    joint = make_batch(samples, 3, SPEC, nothing, generator)
-    single = [make_batch([sample], 3, SPEC, nothing, generator) for sample in samples]
+    joint = make_batch(samples, SPEC, nothing, generator)
+    single = [make_batch([sample], SPEC, nothing, generator) for sample in samples]
     with torch.no_grad():
         together = model(joint.features, joint.index)
         apart = torch.cat([model(batch.features, batch.index) for batch in single])
@@ -62,7 +64,7 @@ def test_every_epoch_visits_every_sample_once_in_another_order():
 def test_batch_is_the_same_whenever_it_is_made():
     everything = AugmentationConfig(rotate=True, flip=True, scale=0.1, jitter_m=0.01, drop=0.3, intensity=0.2)
     first, second = (
-        make_batch([make_prepared(1)], 3, SPEC, everything, np.random.default_rng([0, 2, 5])) for _ in range(2)
+        make_batch([make_prepared(1)], SPEC, everything, np.random.default_rng([0, 2, 5])) for _ in range(2)
     )
     assert torch.equal(first.features, second.features)
     assert torch.equal(first.targets, second.targets)

@@ -3,9 +3,10 @@ import pytest
 
 from ov3d_perception.errors import ConfigError, DataError
 from ov3d_trainer.config import SourceConfig
-from ov3d_trainer.data.dataset import CachedSource, Streets, open_source, parse_seeds, read_sample, write_sample
+from ov3d_trainer.data.dataset import CachedSource, Streets, open_source, parse_seeds
 from ov3d_trainer.data.sample import Box
-from tests.unit.training.hand_made import make_sample
+from ov3d_trainer.data.sample_files import read_sample, write_sample
+from tests.unit.training.hand_made import make_sample, make_view
 
 
 class OneSample:
@@ -82,5 +83,40 @@ def test_unknown_or_incomplete_sources_are_refused(tmp_path):
         open_source(SourceConfig(kind="lake"))
     with pytest.raises(ConfigError, match=r"data\.path"):
         open_source(SourceConfig(kind="keyframe"))
-    with pytest.raises(ConfigError, match="cache"):
-        open_source(SourceConfig(kind="street", seeds="1", cameras=True), tmp_path)
+    with pytest.raises(ConfigError, match=r"data\.seeds"):
+        open_source(SourceConfig(kind="worlds", seeds="1"), tmp_path)
+
+
+def test_images_labels_and_objects_survive_the_cache(tmp_path):
+    from dataclasses import replace
+
+    from ov3d_trainer.data.sample import LabelImage, SceneObject
+
+    sample = make_sample([[0, 0, 5], [0, 0, 6]], views=[make_view(width=12, height=8)])
+    ramp = np.tile(np.arange(0, 240, 20, dtype=np.uint8)[None, :, None], (8, 1, 3))
+    view = replace(sample.frame.cameras[0], image=ramp)
+    labels = LabelImage(
+        labels=np.arange(96, dtype=np.int32).reshape(8, 12) - 1,
+        instances=np.full((8, 12), 10_000, np.int32),
+        confidence=np.linspace(0, 1, 96, dtype=np.float32).reshape(8, 12),
+    )
+    red_van = SceneObject(kind="van", color="red", state="parked", key="segment 1 thing 2")
+    full = replace(
+        sample,
+        frame=replace(sample.frame, cameras=(view,)),
+        view_labels={"front": labels},
+        view_label_names=("van",) * 96,
+        point_instances=np.array([0, -1], np.int32),
+        objects=(red_van,),
+    )
+    write_sample(tmp_path / "a.npz", full)
+    again = read_sample(tmp_path / "a.npz")
+    (seen,) = again.frame.cameras
+    assert np.abs(seen.image.astype(int) - ramp).max() <= 6  # JPEG at quality 92
+    np.testing.assert_array_equal(seen.camera_from_lidar, view.camera_from_lidar)
+    np.testing.assert_array_equal(seen.intrinsics, view.intrinsics)
+    for name in ("labels", "instances", "confidence"):
+        np.testing.assert_array_equal(getattr(again.view_labels["front"], name), getattr(labels, name))
+    assert again.objects == (red_van,)
+    np.testing.assert_array_equal(again.point_instances, [0, -1])
+    assert read_sample(tmp_path / "a.npz", cameras=False).frame.cameras == ()

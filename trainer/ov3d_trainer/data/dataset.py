@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from dataclasses import dataclass
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
+from tqdm import tqdm
 
-from ov3d_perception.errors import ConfigError, DataError
-from ov3d_perception.types import Frame
+from ov3d_perception.errors import ConfigError
 
-from .sample import Box, Sample, SampleSource
+from .sample import Sample, SampleSource
+from .sample_files import SAMPLE_FORMAT, read_sample, write_sample
 
 if TYPE_CHECKING:
     from ..config import SourceConfig
 
-SOURCES = ("keyframe", "street")
-CACHE_FORMAT = 1
+SOURCES = ("keyframe", "street", "room", "worlds")
 _MAX_SEEDS = 100_000
+_CHUNK = 6
+"""Samples that one process makes in a row: a few of one street, which is built once for them."""
 
 
 def open_source(config: SourceConfig, cache: Path | str | None = None) -> SampleSource:
@@ -32,15 +34,14 @@ def open_source(config: SourceConfig, cache: Path | str | None = None) -> Sample
     """
     if config.kind == "keyframe":
         return _open_keyframe(config)
-    if config.kind != "street":
-        raise ConfigError(f"data.kind: unknown '{config.kind}'. Choose from {', '.join(SOURCES)}.")
-    seeds = parse_seeds(config.seeds)
-    street = Streets(seeds=seeds, frames=config.frames, interval_s=config.interval_s, cameras=config.cameras)
-    if cache:
-        if config.cameras:
-            raise ConfigError("cache: it keeps lidar sweeps and point labels only. Set data.cameras=false or cache=''.")
-        return CachedSource(source=street, folder=Path(cache) / cache_key(config))
-    return street
+    if config.kind == "street":
+        return _cached(_open_streets(config), config, cache)
+    if config.kind == "room":
+        return _cached(Rooms(seeds=parse_seeds(config.seeds), views=config.views, unseen=config.unseen), config, cache)
+    if config.kind == "worlds":
+        rooms = replace(config, kind="room", seeds=config.room_seeds)
+        return Joined(sources=(open_source(replace(config, kind="street"), cache), open_source(rooms, cache)))
+    raise ConfigError(f"data.kind: unknown '{config.kind}'. Choose from {', '.join(SOURCES)}.")
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -73,6 +74,7 @@ class Streets:
     frames: int
     interval_s: float
     cameras: bool
+    unseen: bool = False
 
     def __len__(self) -> int:
         return len(self.seeds) * self.frames
@@ -80,7 +82,7 @@ class Streets:
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < len(self):
             raise IndexError(index)
-        street = _street(self.seeds[index // self.frames], self.frames, self.interval_s, self.cameras)
+        street = _street(self.seeds[index // self.frames], self.frames, self.interval_s, self.cameras, self.unseen)
         return street[index % self.frames]
 
     def key(self, index: int) -> str:
@@ -89,15 +91,56 @@ class Streets:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rooms:
+    """Simulated rooms, one sample each."""
+
+    seeds: tuple[int, ...]
+    views: int
+    unseen: bool = False
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    def __getitem__(self, index: int) -> Sample:
+        from .simulate import SimulatedRoom
+
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return SimulatedRoom(self.seeds[index], self.views, unseen=self.unseen)[0]
+
+    def key(self, index: int) -> str:
+        """Return the seed."""
+        return f"{self.seeds[index]:06d}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """Several sources, one after the other."""
+
+    sources: Sequence[SampleSource]
+
+    def __len__(self) -> int:
+        return sum(len(source) for source in self.sources)
+
+    def __getitem__(self, index: int) -> Sample:
+        for source in self.sources:
+            if index < len(source):
+                return source[index]
+            index -= len(source)
+        raise IndexError(index)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CachedSource:
     """A source whose samples are written to `folder` when first asked for and read from there afterwards.
 
     Files appear under their name only when complete, so that a killed writer leaves nothing half-written and several
-    writers do not disturb each other. Camera images and the rig are not kept.
+    writers do not disturb each other. The rig is not kept; without `cameras` images are not read.
     """
 
     source: KeyedSource
     folder: Path
+    cameras: bool = True
 
     def __len__(self) -> int:
         return len(self.source)
@@ -107,7 +150,7 @@ class CachedSource:
             raise IndexError(index)
         path = self.path(index)
         if path.is_file():
-            return read_sample(path)
+            return read_sample(path, cameras=self.cameras)
         sample = self.source[index]
         write_sample(path, sample)
         return sample
@@ -117,94 +160,72 @@ class CachedSource:
         return self.folder / f"{self.source.key(index)}.npz"
 
 
+def cached_parts(source: SampleSource) -> list[CachedSource]:
+    """Return the parts of a source that are kept in a cache."""
+    if isinstance(source, Joined):
+        return [part for one in source.sources for part in cached_parts(one)]
+    return [source] if isinstance(source, CachedSource) else []
+
+
+def fill_cache(source: CachedSource, *, jobs: int = 1, title: str = "samples") -> int:
+    """Make the samples that are missing, in `jobs` processes; return how many there were."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    missing = [row for row in range(len(source)) if not source.path(row).is_file()]
+    bar = tqdm(total=len(missing), desc=title, disable=not sys.stderr.isatty())
+    if jobs < 2:
+        for row in missing:
+            source[row]
+            bar.update()
+        return len(missing)
+    chunks = [missing[at : at + _CHUNK] for at in range(0, len(missing), _CHUNK)]
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        for made in pool.map(_make_rows, [source] * len(chunks), chunks):
+            bar.update(made)
+    return len(missing)
+
+
+def _make_rows(source: CachedSource, rows: Sequence[int]) -> int:
+    for row in rows:
+        source[row]
+    return len(rows)
+
+
 def cache_key(config: SourceConfig) -> str:
     """Return the cache folder's name: it changes with all that a sample depends on, the simulator's code included."""
-    facts = [CACHE_FORMAT, config.kind, config.interval_s]
+    facts = [SAMPLE_FORMAT, config.kind, config.interval_s, config.cameras, config.unseen, config.views]
     digest = hashlib.sha256(json.dumps(facts).encode())
-    for path in sorted((Path(__file__).parent / "simulate").rglob("*.py")):
-        digest.update(path.read_bytes())
+    folder = Path(__file__).parent / "simulate"
+    other = folder / ("room" if config.kind == "street" else "street")
+    for path in sorted(folder.rglob("*.py")):
+        if other not in path.parents or path.name == "kinds.py":
+            digest.update(path.read_bytes())
     return f"{config.kind}-{digest.hexdigest()[:16]}"
 
 
-def write_sample(path: Path, sample: Sample) -> None:
-    """Write the lidar side of a sample as .npz, atomically; coordinates stay float32."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frame = sample.frame
-    arrays: dict[str, Any] = {"points": frame.points, "intensity": frame.intensity}
-    for name, values in (("ring", frame.ring), ("colors", frame.colors), ("time_offset_s", frame.time_offset_s)):
-        if values is not None:
-            arrays[name] = values
-    if sample.point_labels is not None:
-        arrays["point_labels"] = sample.point_labels.astype(np.int16)
-    boxes = [
-        {
-            "category": box.category,
-            "center_m": [float(value) for value in box.center_m],
-            "size_lwh_m": [float(value) for value in box.size_lwh_m],
-            "yaw_rad": float(box.yaw_rad),
-        }
-        for box in sample.boxes
-    ]
-    facts = {
-        "name": sample.name,
-        "stamp_ns": frame.stamp_ns,
-        "frame_id": frame.frame_id,
-        "point_label_names": list(sample.point_label_names),
-        "boxes": boxes,
-    }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            np.savez_compressed(stream, facts=np.array(json.dumps(facts)), **arrays)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _cached(source: KeyedSource, config: SourceConfig, cache: Path | str | None) -> SampleSource:
+    if not cache:
+        return source
+    return CachedSource(source=source, folder=Path(cache) / cache_key(config), cameras=config.cameras)
 
 
-def read_sample(path: Path) -> Sample:
-    """Read what `write_sample` wrote; `DataError` for anything else."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        facts = json.loads(str(arrays["facts"]))
-        labels = arrays.get("point_labels")
-        frame = Frame(
-            points=arrays["points"],
-            intensity=arrays["intensity"],
-            stamp_ns=int(facts["stamp_ns"]),
-            frame_id=facts["frame_id"],
-            colors=arrays.get("colors"),
-            ring=arrays.get("ring"),
-            time_offset_s=arrays.get("time_offset_s"),
-        )
-        return Sample(
-            name=facts["name"],
-            frame=frame,
-            point_labels=None if labels is None else labels.astype(np.int32),
-            point_label_names=tuple(facts["point_label_names"]),
-            boxes=tuple(_read_box(box) for box in facts["boxes"]),
-        )
-    except (OSError, EOFError, KeyError, ValueError, TypeError) as error:
-        raise DataError(f"cached sample {path}: cannot be read ({error}). Delete it; it is made again.") from error
-    except Exception as error:  # zipfile and zlib raise their own
-        raise DataError(f"cached sample {path}: damaged ({error}). Delete it; it is made again.") from error
-
-
-def _read_box(box: dict[str, Any]) -> Box:
-    return Box(
-        category=box["category"],
-        center_m=np.array(box["center_m"], dtype=np.float64),
-        size_lwh_m=np.array(box["size_lwh_m"], dtype=np.float64),
-        yaw_rad=float(box["yaw_rad"]),
+def _open_streets(config: SourceConfig) -> Streets:
+    return Streets(
+        seeds=parse_seeds(config.seeds),
+        frames=config.frames,
+        interval_s=config.interval_s,
+        cameras=config.cameras,
+        unseen=config.unseen,
     )
 
 
 @lru_cache(maxsize=2)
-def _street(seed: int, frames: int, interval_s: float, cameras: bool) -> SampleSource:
+def _street(seed: int, frames: int, interval_s: float, cameras: bool, unseen: bool) -> SampleSource:
     """Keep the streets in use: building one takes longer than one sweep of it."""
     from .simulate import CAMERA_NAMES, SimulatedStreet
 
-    return SimulatedStreet(seed, frames, interval_s=interval_s, cameras=CAMERA_NAMES if cameras else ())
+    return SimulatedStreet(seed, frames, interval_s=interval_s, cameras=CAMERA_NAMES if cameras else (), unseen=unseen)
 
 
 def _open_keyframe(config: SourceConfig) -> SampleSource:

@@ -56,12 +56,16 @@ class SceneObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
-    """An annotated cuboid in the lidar frame: centre (3,) m, size (length, width, height) m, yaw about z in rad."""
+    """An annotated cuboid in the lidar frame: centre (3,) m, size (length, width, height) m, yaw about z in rad.
+
+    `key` is the object's identity over a recording, "" where it has none.
+    """
 
     category: str
     center_m: FloatArray
     size_lwh_m: FloatArray
     yaw_rad: float
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

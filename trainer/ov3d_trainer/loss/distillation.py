@@ -17,11 +17,15 @@ _EPSILON = 1e-12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossParts:
-    """One step's loss: `total` is what is minimised, the others are unscaled; all are scalars."""
+    """One step's loss: `total` is what is minimised, the others are unscaled; all are scalars.
+
+    `agreement` is the share of supervised voxels whose nearest text row is the wanted one.
+    """
 
     total: torch.Tensor
     cosine: torch.Tensor
     cross_entropy: torch.Tensor
+    agreement: torch.Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,7 @@ class DistillationLoss:
         mean of the voxel's text rows. Without any target the loss is 0, with zero gradients.
         """
         rows = targets.sum(dim=1) > 0
+        wanted = targets[rows].argmax(dim=1)
         similarity, share = similarity[rows], targets[rows] * self.class_weight
         weight = share.sum(dim=1)
         share = share / weight.clamp_min(_EPSILON)[:, None]
@@ -51,12 +56,15 @@ class DistillationLoss:
         cosine = weighted_cosine((similarity * share).sum(dim=1) / length, weight)
         entropy = text_cross_entropy(similarity, share, weight, self.temperature)
         total = self.cosine * cosine + self.cross_entropy * entropy
-        return LossParts(total=total, cosine=cosine.detach(), cross_entropy=entropy.detach())
+        agreement = (similarity.argmax(dim=1) == wanted).float().mean().nan_to_num()
+        return LossParts(
+            total=total, cosine=cosine.detach(), cross_entropy=entropy.detach(), agreement=agreement.detach()
+        )
 
 
 def weighted_cosine(cosine: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """Return sum(w (1 - cos)) / sum(w) for cosines and weights (V,); 0 where all weights are 0."""
-    return _weighted_mean(1.0 - cosine, weight)
+    return weighted_mean(1.0 - cosine, weight)
 
 
 def text_cross_entropy(
@@ -67,7 +75,7 @@ def text_cross_entropy(
     `similarity` (V, K) are cosines, rows of `share` (V, K) sum to 1, `weight` is (V,).
     """
     log_probability = F.log_softmax(similarity / temperature, dim=1)
-    return _weighted_mean(-(share * log_probability).sum(dim=1), weight)
+    return weighted_mean(-(share * log_probability).sum(dim=1), weight)
 
 
 def class_weights(counts: torch.Tensor, power: float, largest: float) -> torch.Tensor:
@@ -83,5 +91,6 @@ def class_weights(counts: torch.Tensor, power: float, largest: float) -> torch.T
     return torch.where(occurring, relative * scale, torch.ones_like(relative)).float()
 
 
-def _weighted_mean(values: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+def weighted_mean(values: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Return sum(w x) / sum(w) for values and weights (V,); 0 where all weights are 0."""
     return (values * weight).sum() / weight.sum().clamp_min(_EPSILON)

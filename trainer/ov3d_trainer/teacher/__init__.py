@@ -10,32 +10,36 @@ from ..config import TeacherConfig
 from ..data.sample import Sample
 from ..lift import LiftOptions
 from ..vocabulary import WordList
-from .base import Supervision, Targets, Teacher, choose_targets
+from .base import FeatureSupervision, Supervision, Targets, Teacher, choose_targets
 from .labels import LabelTeacher
 from .masks import MaskTeacher
 
 if TYPE_CHECKING:
     from ov3d_perception.text.encoder import TextEncoder
 
-TEACHERS = ("masks", "labels")
+TEACHERS = ("masks", "labels", "pixel_text")
 
 
 def make_teacher(config: TeacherConfig, words: WordList, encoder: TextEncoder, sample: Sample) -> Teacher:
     """Make the configured teacher; `sample` is any one of the data set and says which names there are."""
     if config.kind == "labels":
         return LabelTeacher(targets=choose_targets(words, sample.point_label_names, encoder), words=words)
+    options = LiftOptions(
+        min_confidence=config.min_confidence,
+        erosion_px=config.erosion_px,
+        min_depth_m=config.min_depth_m,
+        occlusion_test=config.occlusion_test,
+    )
+    if config.kind == "pixel_text":
+        from .pixel_text import open_pixel_text_teacher
+
+        return open_pixel_text_teacher(config.path, encoder, options)
     if config.kind == "masks":
         if not sample.view_label_names:
             raise ConfigError(
                 f"teacher.kind=masks: sample {sample.name} has no label images. "
                 "Use a data source with masks, or teacher.kind=labels."
             )
-        options = LiftOptions(
-            min_confidence=config.min_confidence,
-            erosion_px=config.erosion_px,
-            min_depth_m=config.min_depth_m,
-            occlusion_test=config.occlusion_test,
-        )
         targets = choose_targets(words, sample.view_label_names, encoder)
         return MaskTeacher(targets=targets, words=words, lift=options)
     raise ConfigError(f"teacher.kind: unknown '{config.kind}'. Choose from {', '.join(TEACHERS)}.")
@@ -43,6 +47,7 @@ def make_teacher(config: TeacherConfig, words: WordList, encoder: TextEncoder, s
 
 __all__ = [
     "TEACHERS",
+    "FeatureSupervision",
     "LabelTeacher",
     "MaskTeacher",
     "Supervision",

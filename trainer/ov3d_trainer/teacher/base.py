@@ -11,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ov3d_perception.errors import ConfigError, QueryError
+from ov3d_perception.types import Voxels
+from ov3d_perception.voxels import mean_per_voxel
 
 from ..data.sample import UNKNOWN, Sample
+from ..lift import voxel_targets
 from ..vocabulary import WordList
 
 if TYPE_CHECKING:
@@ -36,19 +39,48 @@ class Targets:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supervision:
-    """What a teacher says about one sample.
+    """What a teacher that names points says about one sample.
 
     `target` (N,) int64, row of `Targets.text` per point, `UNKNOWN` where it says nothing; `weight` (N,) float32 in
-    0..1, 0 where it says nothing.
+    0..1, 0 where it says nothing. `count` is the number of rows.
     """
 
     target: NDArray[np.int64]
     weight: NDArray[np.float32]
+    count: int
 
     @property
     def supervised(self) -> NDArray[np.int64]:
         """Rows of the points that have a target."""
         return np.flatnonzero(self.target != UNKNOWN)
+
+    def pool(self, voxels: Voxels) -> NDArray[np.float32]:
+        """Return (V, K), see `lift.voxel_targets`."""
+        return voxel_targets(self.target, self.weight, self.count, voxels)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureSupervision:
+    """What a teacher with features of its own says about one sample: `code @ decoder` for the points `rows`.
+
+    `rows` (S,) int64, `code` (S, C) float16, `weight` (S,) float32 in 0..1.
+    """
+
+    rows: NDArray[np.int64]
+    code: NDArray[np.float16]
+    weight: NDArray[np.float32]
+
+    @property
+    def supervised(self) -> NDArray[np.int64]:
+        """Rows of the points that have a feature."""
+        return self.rows
+
+    def pool(self, voxels: Voxels) -> NDArray[np.float32]:
+        """Return (V, C + 1): means over each voxel's points of weight x code, and of the weight."""
+        table = np.zeros((len(voxels.voxel_of_point), self.code.shape[1] + 1), np.float32)
+        table[self.rows, :-1] = self.code.astype(np.float32) * self.weight[:, None]
+        table[self.rows, -1] = self.weight
+        return mean_per_voxel(table, voxels)
 
 
 class Teacher(Protocol):
@@ -58,8 +90,8 @@ class Teacher(Protocol):
     def targets(self) -> Targets:
         """The text rows that it supervises with."""
 
-    def supervise(self, sample: Sample) -> Supervision:
-        """Say which points of the sample should resemble which text row."""
+    def supervise(self, sample: Sample) -> Supervision | FeatureSupervision:
+        """Say which points of the sample should resemble which text row, or which feature."""
 
 
 def choose_targets(words: WordList, teacher_names: Sequence[str], encoder: TextEncoder) -> Targets:

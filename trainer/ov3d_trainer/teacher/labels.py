@@ -27,4 +27,5 @@ class LabelTeacher:
                 f"sample {sample.name}: no point labels, which teacher.kind=labels needs. Use teacher.kind=masks."
             )
         target = target_of_name(self.words, sample.point_label_names, self.targets)[sample.point_labels]
-        return Supervision(target=target, weight=(target != UNKNOWN).astype(np.float32))
+        weight = (target != UNKNOWN).astype(np.float32)
+        return Supervision(target=target, weight=weight, count=len(self.targets.names))

@@ -29,4 +29,4 @@ class MaskTeacher:
         lifted = lift_view_labels(sample, self.lift)
         target = target_of_name(self.words, sample.view_label_names, self.targets)[lifted.label]
         weight = np.where(target == UNKNOWN, np.float32(0.0), lifted.confidence).astype(np.float32)
-        return Supervision(target=target, weight=weight)
+        return Supervision(target=target, weight=weight, count=len(self.targets.names))

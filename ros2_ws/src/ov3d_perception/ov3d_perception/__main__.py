@@ -15,12 +15,16 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from .artifact import Bundle, open_bundle
-from .engine import Engine, TimedPrediction
-from .errors import ConfigError, DataError, Ov3dError
+from .artifact import Bundle, ModelCard, open_bundle
+from .engine import Engine, SweepFeatures
+from .errors import ConfigError, DataError, ModelError, Ov3dError
+from .fusion import camera_features, fuse
+from .image_tower import IMAGE_FILE, ImageTower
 from .label_files import WRITERS, ScoreTally, check_label_path, write_labelled
 from .queries import LabelSpec, QuerySet, drop_asked, make_queries, parse_labels
-from .types import Frame
+from .scene_picture import Heat
+from .text.encoder import TextEncoder
+from .types import UNLABELLED, Frame, Prediction
 
 _EXIT_ERROR = 2
 _BAG_SUFFIXES = (".mcap", ".db3")
@@ -75,10 +79,19 @@ def _parser() -> argparse.ArgumentParser:
     label.add_argument(
         "--sweep", type=int, default=0, help="sweep of the bag that goes to single-cloud files (0 = first)"
     )
+    _add_camera_options(label)
     _add_run_options(info)
     _add_run_options(label)
     label.set_defaults(command=_label)
     return parser
+
+
+def _add_camera_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--cameras", action="store_true", help="read the bag's cameras too and show them in the .png")
+    parser.add_argument("--heat", metavar="WORDS", help='show in the .png how near all is to "something to sit on"')
+    parser.add_argument(
+        "--fuse", action="store_true", help=f"average in what the bundle's {IMAGE_FILE} sees; reads the bag's cameras"
+    )
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -135,6 +148,32 @@ def _readable(value: Any) -> str:
 def _label(options: argparse.Namespace) -> None:
     bag_outputs = [path for path in options.out if path.suffix.lower() in _BAG_OUTPUT_SUFFIXES]
     file_outputs = [path for path in options.out if path not in bag_outputs]
+    _check_label_options(options, bag_outputs, file_outputs)
+    engine = Engine(options.bundle, providers=options.device, threads=options.threads)
+    encoder = engine.bundle.open_text_encoder(threads=options.threads)
+    queries, text_ms = _make_queries(engine.card, encoder, options)
+    run = _LabelRun(
+        engine=engine,
+        queries=queries,
+        text_ms=text_ms,
+        kept_sweep=options.sweep,
+        heat=None if options.heat is None else _heat_queries(engine.card, encoder, options.heat),
+        tower=_open_image_tower(engine, options) if options.fuse else None,
+    )
+    if _is_bag_path(options.source):
+        out = bag_outputs[0] if bag_outputs else None
+        run.label_bag(options.source, out, options.topic, cameras=options.cameras or options.fuse)
+    else:
+        run.label_cloud(options.source, options.kind)
+    for path in file_outputs:
+        frame, prediction, heat = run.kept
+        title = f"{options.source.name}: {engine.card.name}"
+        write_labelled(path, frame, prediction, queries, title=title, heat=heat)
+    run.print_report(options.out)
+
+
+def _check_label_options(options: argparse.Namespace, bag_outputs: list[Path], file_outputs: list[Path]) -> None:
+    """Raise for what cannot come to a good end, before anything is loaded."""
     if len(bag_outputs) > 1:
         raise ConfigError(f"--out: got {len(bag_outputs)} bags. Give one.")
     for path in file_outputs:
@@ -147,25 +186,35 @@ def _label(options: argparse.Namespace) -> None:
         raise DataError(
             f"{options.source}: holds no metadata.yaml, so it is not a rosbag2. Give a bag or a cloud file."
         )
-    from_bag = _is_bag_path(options.source)
-    if bag_outputs and not from_bag:
+    if _is_bag_path(options.source):
+        return
+    if bag_outputs:
         raise ConfigError(f"--out {bag_outputs[0]}: a bag can be written from a bag only. Choose {', '.join(WRITERS)}.")
-    engine = Engine(options.bundle, providers=options.device, threads=options.threads)
-    queries, text_ms = _make_queries(engine.bundle, options)
-    run = _LabelRun(engine=engine, queries=queries, text_ms=text_ms, kept_sweep=options.sweep)
-    if from_bag:
-        run.label_bag(options.source, bag_outputs[0] if bag_outputs else None, options.topic)
-    else:
-        run.label_cloud(options.source, options.kind)
-    for path in file_outputs:
-        frame, prediction = run.kept
-        write_labelled(path, frame, prediction, queries, title=f"{options.source.name}: {engine.card.name}")
-    run.print_report(options.out)
+    if options.cameras or options.fuse:
+        raise ConfigError(f"--cameras, --fuse: {options.source} is a cloud file and has no images. Give a bag.")
 
 
-def _make_queries(bundle: Bundle, options: argparse.Namespace) -> tuple[QuerySet, float]:
+def _open_image_tower(engine: Engine, options: argparse.Namespace) -> ImageTower:
+    """Open the bundle's image tower; `ModelError` where it has none or one of another text space."""
+    path = engine.bundle.directory / IMAGE_FILE
+    if not path.is_file():
+        raise ModelError(f"--fuse: bundle {options.bundle} has no {IMAGE_FILE}. Leave --fuse out.")
+    tower = ImageTower(path, providers=options.device, threads=options.threads)
+    if tower.card.text_space != engine.card.text_space:
+        raise ModelError(
+            f"{IMAGE_FILE}: lives in text space {tower.card.text_space!r}, the student in "
+            f"{engine.card.text_space!r}. Use the image tower that belongs to the student."
+        )
+    return tower
+
+
+def _heat_queries(card: ModelCard, encoder: TextEncoder, words: str) -> QuerySet:
+    """One query without background or threshold: every point has its cosine to it."""
+    return make_queries([words], encoder, templates=card.templates, threshold=-1.0)
+
+
+def _make_queries(card: ModelCard, encoder: TextEncoder, options: argparse.Namespace) -> tuple[QuerySet, float]:
     """Encode the words of the command line, with the card's for all that is not given; and how long it took in ms."""
-    card = bundle.card
     labels: tuple[LabelSpec, ...] = card.labels if options.queries is None else parse_labels(options.queries)
     if not labels:
         raise ConfigError('--queries: the card names no labels. Give for example --queries "car, person, tree".')
@@ -175,7 +224,6 @@ def _make_queries(bundle: Bundle, options: argparse.Namespace) -> tuple[QuerySet
         background = tuple(options.background.split(","))
     else:
         background = ()
-    encoder = bundle.open_text_encoder(threads=options.threads)
     started = time.perf_counter()
     queries = make_queries(
         labels,
@@ -190,17 +238,28 @@ def _make_queries(bundle: Bundle, options: argparse.Namespace) -> tuple[QuerySet
 class _LabelRun:
     """Labels one cloud or many, keeps the one that goes to files, and counts what the report needs."""
 
-    def __init__(self, *, engine: Engine, queries: QuerySet, text_ms: float, kept_sweep: int) -> None:
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        queries: QuerySet,
+        text_ms: float,
+        kept_sweep: int,
+        heat: QuerySet | None,
+        tower: ImageTower | None,
+    ) -> None:
         self._engine, self._queries, self._text_ms, self._kept_sweep = engine, queries, text_ms, kept_sweep
-        self._kept: tuple[Frame, TimedPrediction] | None = None
+        self._heat, self._tower = heat, tower
+        self._kept: tuple[Frame, Prediction, Heat | None] | None = None
+        self._sweeps = 0
         self._tally = ScoreTally(queries.names)
         self._timings: list[dict[str, float]] = []
 
     @property
-    def kept(self) -> tuple[Frame, TimedPrediction]:
-        """The sweep asked for and its labels; `DataError` when the bag has fewer sweeps."""
+    def kept(self) -> tuple[Frame, Prediction, Heat | None]:
+        """The sweep asked for, its labels and how near it is to one query; `DataError` when there are fewer sweeps."""
         if self._kept is None:
-            raise DataError(f"--sweep {self._kept_sweep}: there are {len(self._timings)} sweeps, counted from 0.")
+            raise self._no_such_sweep()
         return self._kept
 
     def label_cloud(self, path: Path, kind: str) -> None:
@@ -210,31 +269,49 @@ class _LabelRun:
         self._kept_sweep = 0
         self.predict(read_cloud(path, kind=kind))
 
-    def label_bag(self, source: Path, out: Path | None, topic: str | None) -> None:
-        """Label every cloud of a bag and write it to `out`; without `out` stop at the sweep asked for."""
-        from .bags import read_bag_clouds, write_labelled_bag
+    def label_bag(self, source: Path, out: Path | None, topic: str | None, *, cameras: bool) -> None:
+        """Label every cloud of a bag and write it to `out`; without `out` only the sweep asked for."""
+        from .bags import read_bag_clouds, read_bag_frames, write_labelled_bag
 
+        frames = read_bag_frames(source, topic=topic) if cameras else read_bag_clouds(source, topic)
         with _Progress() as progress:
             if out is not None:
                 with tempfile.TemporaryDirectory(prefix=".ov3d-", dir=out.parent) as folder:  # no half-written bag
                     bag = Path(folder) / (out.stem if out.suffix else out.name)
-                    label = progress.around(self.predict)
+                    label = progress.around(lambda _: self.predict(next(frames)))  # the same clouds, with cameras
                     write_labelled_bag(source, bag, label, queries=self._queries, topic=topic)
                     (next(bag.glob("*.mcap")) if out.suffix else bag).rename(out)
                 return
-            for frame in read_bag_clouds(source, topic):
-                progress.around(self.predict)(frame)
-                if self._kept is not None:
+            for frame in frames:
+                if self._sweeps == self._kept_sweep:
+                    self.predict(frame)
                     return
+                self._sweeps += 1
+        if self._sweeps:
+            raise self._no_such_sweep()
 
-    def predict(self, frame: Frame) -> TimedPrediction:
+    def predict(self, frame: Frame) -> Prediction:
         """Label one sweep and remember what the report needs of it."""
-        prediction = self._engine.infer(frame, self._queries)
-        if len(self._timings) == self._kept_sweep:
-            self._kept = (frame, prediction)
+        features = self._engine.encode(frame, self._queries)
+        if self._tower is not None:
+            features = fuse(features, camera_features(frame, self._tower))
+        prediction = self._engine.label(features, self._queries)
+        if self._sweeps == self._kept_sweep:
+            self._kept = (frame, prediction, self._measure_heat(features))
+        self._sweeps += 1
         self._tally.add(prediction)
-        self._timings.append(dict(prediction.timings_ms))
+        self._timings.append({**features.timings_ms, **prediction.timings_ms})
         return prediction
+
+    def _no_such_sweep(self) -> DataError:
+        return DataError(f"--sweep {self._kept_sweep}: there are {self._sweeps} sweeps, counted from 0.")
+
+    def _measure_heat(self, features: SweepFeatures) -> Heat | None:
+        if self._heat is None:
+            return None
+        answer = self._engine.label(features, self._heat)
+        score = np.where(answer.label == UNLABELLED, np.float32(np.nan), answer.score)  # points without a voxel
+        return Heat(query=self._heat.names[0], score=score)
 
     def print_report(self, outputs: Sequence[Path]) -> None:
         """Print points, share and median score per label, the time of each stage, and what was written."""
@@ -272,10 +349,10 @@ class _Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def around(self, predict: Callable[[Frame], TimedPrediction]) -> Callable[[Frame], TimedPrediction]:
+    def around(self, predict: Callable[[Frame], Prediction]) -> Callable[[Frame], Prediction]:
         """Return `predict` so that every call moves the bar by one sweep."""
 
-        def counted(frame: Frame) -> TimedPrediction:
+        def counted(frame: Frame) -> Prediction:
             prediction = predict(frame)
             if self._bar is not None:
                 self._bar.update(1)

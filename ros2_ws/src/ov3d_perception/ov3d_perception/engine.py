@@ -74,7 +74,7 @@ class Engine:
         """
         self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
         wanted = resolve_providers(providers)
-        self._session = _open_session(self.bundle.student_path, wanted, threads)
+        self._session = open_session(self.bundle.student_path, wanted, threads)
         check_card_against_graph(self.card, self._session)  # the file may have changed since the bundle was opened
         self._warn_of_fallback(wanted, insist=providers == "cuda")
 
@@ -217,7 +217,8 @@ def resolve_providers(providers: Sequence[str] | str) -> list[str]:
     return names
 
 
-def _open_session(path: Path, providers: Sequence[str], threads: int | None) -> ort.InferenceSession:
+def open_session(path: Path, providers: Sequence[str], threads: int | None) -> ort.InferenceSession:
+    """Load a network whose input sizes change from run to run; `ModelError` where onnxruntime cannot run it."""
     options = ort.SessionOptions()
     options.enable_mem_pattern = False  # patterns are kept per input shape, and every sweep has its own
     options.log_severity_level = 3  # errors: the fallback to the CPU is reported in our own words

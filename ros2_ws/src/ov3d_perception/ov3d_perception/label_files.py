@@ -3,7 +3,7 @@
 * `.npy`: structured array with fields x, y, z [m], intensity, label, score; read it with `np.load(path)`.
 * `.ply`: binary little-endian point cloud for CloudCompare, MeshLab or Open3D: x, y, z, red, green, blue, intensity,
   label, score; comments name the labels.
-* `.png`: picture with legend, see `render`.
+* `.png`: picture with legend, see `render`; of a frame with cameras, or with scores of a query, see `scene_picture`.
 * `.json`: table of labels with colours and counts.
 """
 
@@ -21,6 +21,7 @@ from .errors import ConfigError, DataError
 from .palette import label_colors
 from .queries import QuerySet
 from .render import render_labelled_cloud, save_png
+from .scene_picture import Heat, scene_picture
 from .types import UNLABELLED, Frame, Prediction
 
 NPY_FIELDS = np.dtype(
@@ -42,8 +43,16 @@ def check_label_path(path: Path) -> None:
         raise ConfigError(f"{path}: is a folder. Give a file name.")
 
 
-def write_labelled(path: Path, frame: Frame, prediction: Prediction, queries: QuerySet, *, title: str = "") -> None:
-    """Write a labelled cloud in the format that the suffix of `path` names.
+def write_labelled(
+    path: Path,
+    frame: Frame,
+    prediction: Prediction,
+    queries: QuerySet,
+    *,
+    title: str = "",
+    heat: Heat | None = None,
+) -> None:
+    """Write a labelled cloud in the format that the suffix of `path` names; `heat` goes into pictures only.
 
     Raises `ConfigError` for a bad path and `DataError` when the prediction belongs to another cloud or vocabulary.
     """
@@ -53,6 +62,9 @@ def write_labelled(path: Path, frame: Frame, prediction: Prediction, queries: Qu
             f"{path.name}: {len(prediction.label)} labels of table {prediction.queries_version} do not fit "
             f"{len(frame.points)} points and table {queries.version}. Give what belongs together."
         )
+    if path.suffix.lower() == ".png" and (frame.cameras or heat is not None):
+        save_png(scene_picture(frame, prediction, queries.names, heat=heat, title=title), path)
+        return
     WRITERS[path.suffix.lower()](path, frame, prediction, queries, title)
 
 

@@ -61,9 +61,9 @@ class Layer:
 
 
 def cast(layers: Sequence[Layer], origin: NDArray[np.float64], directions: NDArray[np.float64]) -> Hits:
-    """Cast rays from one origin (3,) along unit `directions` (N, 3) in global coordinates."""
+    """Cast rays from one origin (3,), or from one each (N, 3), along unit `directions` (N, 3) in global coordinates."""
     count = len(directions)
-    origins = np.tile(origin.astype(np.float32), (count, 1))
+    origins = np.ascontiguousarray(np.broadcast_to(origin.astype(np.float32), (count, 3)))
     rays = np.ascontiguousarray(directions, dtype=np.float32)
     distance = np.full(count, np.inf, np.float32)
     normal = np.zeros((count, 3), np.float32)

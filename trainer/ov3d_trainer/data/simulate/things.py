@@ -16,7 +16,8 @@ from .mesh import Mesh, merge, number, place
 class Thing:
     """An object in its place: mesh in its own frame, `global_from_object` (4, 4) and what it is.
 
-    `kind` is "" for what is not an object of its own (a far backdrop); the rest is as in `SceneObject`.
+    `kind` is "" for what is not an object of its own (a far backdrop); `bounds` (2, 3) are the corners of its box in
+    its own frame where that holds more than its mesh (a bicycle with its rider); the rest is as in `SceneObject`.
     """
 
     mesh: Mesh
@@ -25,10 +26,17 @@ class Thing:
     color: str = ""
     state: str = ""
     key: str = ""
+    bounds: NDArray[np.float64] | None = None
 
     def describe(self) -> SceneObject:
         """Return what is known about the object apart from its shape and place."""
         return SceneObject(kind=self.kind, color=self.color, state=self.state, key=self.key)
+
+    def extent(self) -> NDArray[np.float64]:
+        """Return the lowest and the highest corner (2, 3) of its box in its own frame."""
+        if self.bounds is not None:
+            return self.bounds
+        return np.stack([self.mesh.vertices.min(axis=0), self.mesh.vertices.max(axis=0)])
 
 
 def assemble(things: Iterable[Thing], first: int = 0) -> tuple[Mesh, list[Thing]]:

@@ -2,7 +2,8 @@
 
 `text.onnx` takes `tokens` (T, L) int64 and gives `embedding` (T, D) float32, unit length. The tower is causal and
 reads its answer at the end token, so what follows that token cannot matter: batches are cut at their longest text,
-which makes short texts several times faster than the full context and changes nothing.
+which makes short texts several times faster than the full context and changes nothing. The same holds for a tower
+that attends to all tokens but `pad_id`, such as a small sentence encoder: it is opened here too.
 """
 
 from __future__ import annotations

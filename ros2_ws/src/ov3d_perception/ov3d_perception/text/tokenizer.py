@@ -1,4 +1,4 @@
-"""CLIP's tokenizer at run time: `tokenizer.json` through the `tokenizers` library, ids as open_clip gives them."""
+"""Tokenizers at run time: `tokenizer.json` through the `tokenizers` library, CLIP's ids as open_clip gives them."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class ClipTokenizer:
     def __init__(self, path: Path, *, context_length: int, start_id: int, end_id: int, pad_id: int) -> None:
         """Read `tokenizer.json`; `ModelError` where that is missing or no tokenizer."""
         self._tokenizer = _read(path)
+        self._has_special = self._tokenizer.token_to_id("<start_of_text>") is not None
         self.context_length = context_length
         self._start_id, self._end_id, self._pad_id = start_id, end_id, pad_id
 
@@ -50,7 +51,8 @@ class ClipTokenizer:
                 f"text: {text[:40]!r}... has {len(text):,} characters, at most {MAX_CHARACTERS:,} are read. Shorten it."
             )
         ids: list[int] = []
-        for piece in _split_special(clean_text(text)):
+        cleaned = clean_text(text)
+        for piece in _split_special(cleaned) if self._has_special else [cleaned]:
             if _SPECIAL.fullmatch(piece):
                 ids.append(self._start_id if piece.startswith("<start") else self._end_id)
             else:

@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..colors import vary
 from ..mesh import Color, Mesh, Surface, merge, quads
-from .furniture import vary
 from .plan import SEGMENT_M, STYLES, Centreline, StreetPlan
 
 _ASPHALT: Color = (92, 92, 96)
 _PAVING: Color = (168, 164, 156)
 _TURF: Color = (104, 132, 62)
+_WORN: Color = (106, 105, 104)
+_ISLAND: Color = (150, 142, 132)
+_SOIL: Color = (148, 126, 98)
 _WHITE: Color = (226, 226, 220)
 _YELLOW: Color = (222, 178, 60)
 _REACH_M = 120.0
 _STEP_M = 2.5
+_BAND_M = 4.0
 _MARKING_LIFT_M = 0.012
+_FRONT_M = 36.0
+_RAISED = {"grass": "grass", "island": "traffic island"}
+
+
+_SETBACKS = {
+    "blocks": (0.2, 5.0), "houses": (3.5, 10.0), "park": (25.0, 45.0), "industry": (6.0, 16.0), "parking": (13.0, 34.0),
+    "plaza": (10.0, 26.0), "works": (14.0, 28.0),
+}  # fmt: skip
+_FRONTS = {
+    "blocks": {"sidewalk": 0.8, "grass": 0.2},
+    "houses": {"grass": 0.8, "gravel": 0.12, "sidewalk": 0.08},
+    "park": {"grass": 0.92, "gravel": 0.08},
+    "industry": {"parking lot": 0.55, "gravel": 0.2, "grass": 0.15, "sidewalk": 0.1},
+    "parking": {"parking lot": 1.0},
+    "plaza": {"sidewalk": 1.0},
+    "works": {"gravel": 1.0},
+}
+"""What the ground between sidewalk and building may be, with shares."""
+
+_FLUSH = ("road", "parking lot")
+"""Kinds of ground at the height of the road; others lie as high as the kerb."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +81,7 @@ class Segment:
         return self.left if sign > 0 else self.right
 
 
+@lru_cache(maxsize=256)
 def draw_segment(plan: StreetPlan, number: int) -> Segment:
     """Draw what kind of segment this is; it depends on the seed and the number only."""
     rng = np.random.default_rng([plan.seed, 2, number + 1_000_000])
@@ -63,19 +91,21 @@ def draw_segment(plan: StreetPlan, number: int) -> Segment:
 
 def _draw_lot(plan: StreetPlan, rng: np.random.Generator) -> Lot:
     style = STYLES[int(rng.choice(len(STYLES), p=plan.styles))]
-    low, high = {"blocks": (0.2, 5.0), "houses": (3.5, 9.0), "park": (25.0, 45.0), "industry": (5.0, 14.0)}[style]
-    paved = {"blocks": 0.8, "houses": 0.05, "park": 0.0, "industry": 0.6}[style]
-    return Lot(
-        style=style, setback_m=float(rng.uniform(low, high)), front="sidewalk" if rng.random() < paved else "grass"
-    )
+    low, high = _SETBACKS[style]
+    fronts, shares = zip(*_FRONTS[style].items(), strict=True)
+    front = str(rng.choice(fronts, p=shares))
+    return Lot(style=style, setback_m=float(rng.uniform(low, high)), front=front)
 
 
 def surface_height(plan: StreetPlan, segment: Segment, s: float, d: float) -> float:
     """Return how far the surface lies above the road there: 0 on asphalt, the kerb's height elsewhere."""
     sign = 1 if d >= 0 else -1
-    on_road = abs(d) < plan.road_edge(sign) and not (plan.median == "grass" and abs(d) < plan.median_m / 2)
+    on_road = abs(d) < plan.road_edge(sign) and not (plan.median in _RAISED and abs(d) < plan.median_m / 2)
     on_crossing = segment.start_m <= s < segment.start_m + segment.crossing_m
-    return 0.0 if on_road or on_crossing else plan.kerb_m
+    lot, side = segment.lot(sign), plan.side(sign)
+    inside = abs(d) - plan.road_edge(sign) - side.verge_m - side.sidewalk_m
+    on_lot = lot.front in _FLUSH and 0 <= inside < min(lot.setback_m, _FRONT_M)
+    return 0.0 if on_road or on_crossing or on_lot else plan.kerb_m
 
 
 def ground(plan: StreetPlan, line: Centreline, segment: Segment) -> Mesh:
@@ -91,7 +121,7 @@ def ground(plan: StreetPlan, line: Centreline, segment: Segment) -> Mesh:
         on_crossing = np.concatenate([np.ones(3, bool), on_crossing])
     names = np.array(kinds)[None, :].repeat(len(on_crossing), axis=0)
     names[on_crossing] = "road"
-    lift = np.where(names == "road", 0.0, plan.kerb_m)
+    lift = np.where(np.isin(names, _FLUSH), 0.0, plan.kerb_m)
     grid = line.to_global(s_edges[:, None], d_edges[None, :])
     return merge(
         [
@@ -119,19 +149,25 @@ def _bands(plan: StreetPlan, segment: Segment) -> tuple[NDArray[np.float64], lis
     for sign in (-1, 1):
         side, lot = plan.side(sign), segment.lot(sign)
         widths = [
-            (plan.median_m / 2, "grass" if plan.median == "grass" else "road"),
+            (plan.median_m / 2, _RAISED.get(plan.median, "road")),
             (plan.road_edge(sign) - plan.median_m / 2, "road"),
             (side.verge_m, "grass"),
             (side.sidewalk_m, "sidewalk"),
-            (min(lot.setback_m, 16.0), lot.front),
+            (min(lot.setback_m, _FRONT_M), lot.front),
             (18.0, "grass"),
             (30.0, "grass"),
         ]
-        kept = [(width, kind) for width, kind in widths if width > 0]
+        kept = [part for width, kind in widths if width > 0 for part in _split(width, kind)]
         edges = np.cumsum([width for width, _ in kept])
         halves.append(([*edges, _REACH_M], [*(kind for _, kind in kept), "grass"]))
     (right, right_kinds), (left, left_kinds) = halves
     return np.array([-d for d in reversed(right)] + [0.0, *left]), [*reversed(right_kinds), *left_kinds]
+
+
+def _split(width: float, kind: str) -> list[tuple[float, str]]:
+    """Return a band in parts narrow enough to follow the ground."""
+    count = max(math.ceil(width / _BAND_M), 1)
+    return [(width / count, kind)] * count
 
 
 def _cells(
@@ -139,7 +175,10 @@ def _cells(
 ) -> list[Mesh]:
     corners = np.stack([grid[:-1, :-1], grid[1:, :-1], grid[1:, 1:], grid[:-1, 1:]], axis=2)  # (S, B, 4, 3)
     corners = corners + np.stack([np.zeros_like(lift), np.zeros_like(lift), lift], axis=-1)[:, :, None]
-    looks = {"road": ("asphalt", _ASPHALT, 4), "sidewalk": ("concrete", _PAVING, 10), "grass": ("turf", _TURF, 10)}
+    looks = {
+        "road": ("asphalt", _ASPHALT, 4), "parking lot": ("asphalt", _WORN, 5), "sidewalk": ("paving", _PAVING, 8),
+        "traffic island": ("paving", _ISLAND, 8), "grass": ("turf", _TURF, 10), "gravel": ("loose ground", _SOIL, 10),
+    }  # fmt: skip
     meshes = []
     for kind, (material, color, amount) in looks.items():
         base = vary(color, rng, 8)
@@ -181,12 +220,12 @@ def _markings(plan: StreetPlan, line: Centreline, segment: Segment) -> list[Mesh
         solid = np.arange(start, end - 0.1, 2.0)
         edge = plan.median_m / 2 + plan.lanes * plan.lane_m + 0.1
         meshes.append(_strips(line, solid, min(2.0, end - start), sign * edge, 0.12, white))
-        if plan.median != "grass":
+        if plan.median not in _RAISED:
             meshes.append(_strips(line, solid, 2.0, sign * max(plan.median_m / 2, 0.12), 0.12, yellow))
     if segment.crossing_m > 0:
         inner, outer = -plan.road_edge(-1) + 0.5, plan.road_edge(1) - 0.5
         for d in np.arange(inner, outer, 1.1):
-            if plan.median != "grass" or abs(d) > plan.median_m / 2 + 0.3:
+            if plan.median not in _RAISED or abs(d) > plan.median_m / 2 + 0.3:
                 meshes.append(_strips(line, np.array([start + 1.0]), 2.6, float(d), 0.5, white))
     return meshes
 

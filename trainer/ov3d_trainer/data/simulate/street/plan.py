@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..render import Light
+
 SEGMENT_M = 40.0
 """Length of street that is furnished at once: everything in it follows from the seed and the segment's number."""
 
-STYLES: tuple[str, ...] = ("blocks", "houses", "park", "industry")
+STYLES: tuple[str, ...] = ("blocks", "houses", "park", "industry", "parking", "plaza", "works")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +25,7 @@ class Side:
     sidewalk_m: float
     street_trees: float
     parked: float
+    rail: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,14 +50,15 @@ class StreetPlan:
     walkers: float
     bicycles: float
     roadworks: float
+    bridges: float
     lamp_spacing_m: float
     ego_speed_mps: float
     ego_lane: int
     bends: tuple[tuple[float, float, float], ...]
     hill: tuple[float, float, float]
     bank: tuple[float, float]
-    sun_azimuth: float
-    sun_elevation: float
+    bumps: tuple[tuple[float, float, float, float], ...]
+    light: Light
     lidar_tilt: tuple[float, float]
 
     def side(self, sign: int) -> Side:
@@ -73,24 +77,32 @@ class StreetPlan:
 def draw_plan(seed: int) -> StreetPlan:
     """Draw the plan of the street with this seed."""
     rng = np.random.default_rng([seed, 1])
-    lanes = 1 if rng.random() < 0.6 else 2
-    median = str(rng.choice(["none", "barrier", "grass"], p=[0.2, 0.4, 0.4])) if lanes == 2 else "none"
-    styles = rng.dirichlet((0.9, 0.9, 0.6, 0.4))
+    lanes = int(rng.choice([1, 2, 3], p=[0.5, 0.4, 0.1]))
+    medians = [0.65, 0.0, 0.05, 0.25, 0.05] if lanes == 1 else [0.1, 0.2, 0.2, 0.35, 0.15]
+    median = str(rng.choice(["none", "barrier", "grass", "island", "rail"], p=medians))
+    styles = rng.dirichlet((0.9, 0.8, 0.5, 0.45, 0.4, 0.35, 0.3))
     return StreetPlan(
         seed=seed,
         lanes=lanes,
         lane_m=rng.uniform(3.0, 3.7),
-        median_m={"none": 0.2, "barrier": 1.4, "grass": rng.uniform(1.8, 4.0)}[median],
+        median_m={
+            "none": 0.2,
+            "barrier": 1.4,
+            "grass": rng.uniform(1.8, 4.0),
+            "island": rng.uniform(1.2, 3.0),
+            "rail": 1.2,
+        }[median],
         median=median,
-        kerb_m=rng.uniform(0.08, 0.16),
+        kerb_m=rng.uniform(0.01, 0.04) if rng.random() < 0.15 else rng.uniform(0.07, 0.17),
         left=_draw_side(rng),
         right=_draw_side(rng),
         styles=tuple(float(share) for share in styles),
         crossing=rng.uniform(0.1, 0.35),
         traffic=rng.uniform(0.2, 0.7),
         walkers=rng.uniform(0.1, 0.7),
-        bicycles=rng.uniform(0.0, 0.5),
-        roadworks=rng.uniform(0.05, 0.3),
+        bicycles=rng.uniform(0.1, 0.6),
+        roadworks=rng.uniform(0.1, 0.35),
+        bridges=0.2 if rng.random() < 0.35 else 0.0,
         lamp_spacing_m=rng.uniform(14.0, 30.0),
         ego_speed_mps=rng.uniform(4.0, 12.0),
         ego_lane=int(rng.integers(lanes)),
@@ -99,21 +111,42 @@ def draw_plan(seed: int) -> StreetPlan:
             (rng.uniform(-0.02, 0.02), rng.uniform(100, 200), rng.uniform(0, 2 * math.pi)),
         ),
         hill=(rng.uniform(0.0, 1.6), rng.uniform(180, 400), rng.uniform(0, 2 * math.pi)),
-        bank=(rng.normal(0, 0.03), rng.normal(0, 0.03)),
-        sun_azimuth=rng.uniform(0, 2 * math.pi),
-        sun_elevation=math.radians(rng.uniform(25, 65)),
+        bank=(rng.normal(0, 0.05), rng.normal(0, 0.05)),
+        bumps=tuple(_draw_bump(rng, size) for size in (rng.uniform(0, 0.25), rng.uniform(0, 0.15), 0.03)),
+        light=_draw_light(rng),
         lidar_tilt=(math.radians(rng.uniform(-1.5, 1.5)), math.radians(rng.uniform(-0.6, 0.6))),
+    )
+
+
+def _draw_bump(rng: np.random.Generator, size: float) -> tuple[float, float, float, float]:
+    """Return a wave of the ground: height (m), waves per metre along s and d, phase."""
+    direction, length = rng.uniform(0, math.pi), rng.uniform(9.0, 30.0)
+    return size, math.cos(direction) / length, math.sin(direction) / length, rng.uniform(0, 2 * math.pi)
+
+
+def _draw_light(rng: np.random.Generator) -> Light:
+    """Draw sun, clouds and how the cameras are set."""
+    warm = rng.normal(0, 0.04)
+    return Light(
+        azimuth=rng.uniform(0, 2 * math.pi),
+        elevation=math.radians(rng.uniform(18, 70)),
+        cloud=rng.uniform(0.6, 1.0) if rng.random() < 0.3 else rng.uniform(0.0, 0.45),
+        exposure=rng.uniform(0.8, 1.2),
+        balance=(1.0 + warm, 1.0, 1.0 - warm),
+        haze_m=rng.uniform(180, 600),
     )
 
 
 def _draw_side(rng: np.random.Generator) -> Side:
     verge = rng.uniform(0.8, 2.6) if rng.random() < 0.45 else 0.0
+    parking = 2.3 if rng.random() < 0.6 else 0.0
     return Side(
-        parking_m=2.3 if rng.random() < 0.6 else 0.0,
+        parking_m=parking,
         verge_m=verge,
         sidewalk_m=rng.uniform(1.6, 4.0),
         street_trees=rng.uniform(0.2, 0.9) if verge > 0 or rng.random() < 0.4 else 0.0,
         parked=rng.uniform(0.2, 0.9),
+        rail=bool(parking == 0.0 and rng.random() < 0.3),
     )
 
 
@@ -130,13 +163,16 @@ class Centreline:
         return _heading(self.plan, np.asarray(s, dtype=np.float64))
 
     def height(self, s: ArrayLike, d: ArrayLike) -> NDArray[np.float64]:
-        """Return the height of the ground without kerbs: a long hill along s, and banks beside the street."""
+        """Return the height of the ground without kerbs: a long hill along s, banks and bumps beside the street."""
         amplitude, wavelength, phase = self.plan.hill
         along = amplitude * (np.sin(2 * math.pi * np.asarray(s) / wavelength + phase) - math.sin(phase))
         beside = np.asarray(d, dtype=np.float64)
-        left = np.clip(beside - self.plan.road_edge(1) - 6.0, 0, 25) * self.plan.bank[0]
-        right = np.clip(-beside - self.plan.road_edge(-1) - 6.0, 0, 25) * self.plan.bank[1]
-        return along + left + right
+        out = np.where(beside > 0, beside - self.plan.road_edge(1), -beside - self.plan.road_edge(-1)) - 6.0
+        bank = np.clip(out, 0, 25) * np.where(beside > 0, *self.plan.bank)
+        rough = np.zeros(np.broadcast_shapes(np.shape(s), np.shape(d)))
+        for size, per_s, per_d, phase in self.plan.bumps:
+            rough = rough + size * np.sin(2 * math.pi * (np.asarray(s) * per_s + beside * per_d) + phase)
+        return np.asarray(along + bank + rough * np.clip(out / 5.0, 0.08, 1.0))
 
     def slope(self, s: float) -> float:
         """Return the rise of the road in metres per metre."""

@@ -13,15 +13,18 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..mesh import Mesh
 from ..things import Thing
-from . import people, vehicles
-from .furnish import stand
+from . import people, trucks, two_wheelers
 from .ground import draw_segment
+from .lots import parked_vehicle
+from .model import Model
 from .plan import SEGMENT_M, Centreline, StreetPlan
+from .site import place_all, stand
 
-_REACH_M = 85.0
-_STEP_PHASES = 16
+_REACH_M = {"vehicle": 90.0, "cyclist": 70.0, "walker": 55.0}
+"""How far ahead and behind movers are made."""
+
+_STEP_PHASES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +53,11 @@ def draw_lanes(plan: StreetPlan) -> tuple[Lane, ...]:
         for index in range(plan.lanes):
             ego = sign < 0 and index == plan.ego_lane
             speed = plan.ego_speed_mps if ego else rng.uniform(4.0, 13.0)
-            add(plan.lane_center(sign, index), -sign * speed, rng.uniform(15, 26), plan.traffic, "vehicle", ego=ego)
+            add(plan.lane_center(sign, index), -sign * speed, rng.uniform(16, 32), plan.traffic, "vehicle", ego=ego)
         side = plan.side(sign)
-        if side.parking_m == 0.0 and plan.roadworks < 0.15:
-            add(sign * (plan.road_edge(sign) - 0.55), -sign * rng.uniform(3, 6), 22.0, plan.bicycles * 0.7, "cyclist")
+        beside = plan.road_edge(sign) - (side.parking_m + 0.28)
+        if side.parking_m > 0 or plan.roadworks < 0.2:
+            add(sign * beside, -sign * rng.uniform(3, 6), 20.0, plan.bicycles, "cyclist")
         inner = plan.road_edge(sign) + side.verge_m
         for place_, direction in ((0.42, 1), (0.62, -1)):
             add(
@@ -69,62 +73,81 @@ def draw_lanes(plan: StreetPlan) -> tuple[Lane, ...]:
 def movers(
     plan: StreetPlan, line: Centreline, lanes: tuple[Lane, ...], time_s: float, *, listed_s: float
 ) -> list[Thing]:
-    """Return, where they are at `time_s`, all movers within about 85 m of the ego vehicle at the time `listed_s`.
+    """Return, where they are at `time_s`, all movers near (`_REACH_M`) the ego vehicle at the time `listed_s`.
 
     The same `listed_s` gives the same movers in the same order, so that sweep and images number them alike.
     """
     ego_s = plan.ego_speed_mps * listed_s
-    things = []
+    things: list[Thing] = []
     for lane in lanes:
-        travelled = lane.speed_mps * listed_s
-        first = math.ceil((ego_s - _REACH_M - travelled) / lane.spacing_m)
-        last = math.floor((ego_s + _REACH_M - travelled) / lane.spacing_m)
+        travelled, reach = lane.speed_mps * listed_s, _REACH_M[lane.who]
+        first = math.ceil((ego_s - reach - travelled) / lane.spacing_m)
+        last = math.floor((ego_s + reach - travelled) / lane.spacing_m)
         for slot in range(first, last + 1):
-            thing = _mover(plan, line, lane, slot, time_s)
-            if thing is not None:
-                things.append(thing)
+            things += _mover(plan, line, lane, slot, time_s)
     return things
 
 
-def _mover(plan: StreetPlan, line: Centreline, lane: Lane, slot: int, time_s: float) -> Thing | None:
+def _mover(plan: StreetPlan, line: Centreline, lane: Lane, slot: int, time_s: float) -> list[Thing]:
     rng = np.random.default_rng([plan.seed, 6, lane.number, slot + 1_000_000])
     if rng.random() >= lane.share or (lane.skip_ego_slot and slot == 0):
-        return None
+        return []
     s = slot * lane.spacing_m + lane.speed_mps * time_s + rng.uniform(-0.12, 0.12) * lane.spacing_m
-    d = lane.d + rng.normal(0, 0.15)
+    d = lane.d + float(np.clip(rng.normal(0, 0.15), -0.3, 0.3)) * (0.3 if lane.who == "cyclist" else 1.0)
     yaw = 0.0 if lane.speed_mps > 0 else math.pi
-    mesh, kind = _draw_mover(plan.seed, lane, slot, time_s)
     segment = draw_segment(plan, math.floor(s / SEGMENT_M))
     pose = stand(plan, line, segment, s, d, yaw, tilt=lane.who != "walker")
-    return Thing(mesh=mesh, global_from_object=pose, kind=kind, state="moving", key=f"lane {lane.number} slot {slot}")
+    state = "walking" if lane.who == "walker" else "moving"
+    return place_all(
+        _draw_mover(plan.seed, lane, slot, time_s), pose, state=state, key=f"lane {lane.number} slot {slot}"
+    )
 
 
-def _draw_mover(seed: int, lane: Lane, slot: int, time_s: float) -> tuple[Mesh, str]:
-    """Return who is in a slot; a walker's legs move in 16 phases, so that each mesh is made once."""
+def _draw_mover(seed: int, lane: Lane, slot: int, time_s: float) -> Model:
+    """Return who is in a slot; a walker's legs move in 8 phases, so that each mesh is made once."""
     if lane.who == "walker":
         turns = people.STEPS_PER_S * time_s + 0.618 * slot
-        return _walker(seed, lane.number, slot, math.floor((turns % 1.0) * _STEP_PHASES)), "person"
-    return _vehicle(seed, lane.number, slot, lane.who)
+        return _walker(seed, lane.number, slot, math.floor((turns % 1.0) * _STEP_PHASES))
+    return _vehicle(seed, lane.number, slot, lane.who, lane.spacing_m)
 
 
 @lru_cache(maxsize=2048)
-def _walker(seed: int, lane: int, slot: int, phase: int) -> Mesh:
+def _walker(seed: int, lane: int, slot: int, phase: int) -> Model:
     rng = np.random.default_rng([seed, 8, lane, slot + 1_000_000])
-    return people.person(rng, stride=math.sin(2 * math.pi * phase / _STEP_PHASES))
+    make = people.child if rng.random() < 0.14 else people.person
+    return make(rng, stride=math.sin(2 * math.pi * phase / _STEP_PHASES))
 
 
 @lru_cache(maxsize=512)
-def _vehicle(seed: int, lane: int, slot: int, who: str) -> tuple[Mesh, str]:
+def _vehicle(seed: int, lane: int, slot: int, who: str, room_m: float) -> Model:
     rng = np.random.default_rng([seed, 8, lane, slot + 1_000_000])
     if who == "cyclist":
-        if rng.random() < 0.7:
-            return vehicles.bicycle(rng, ridden=True), "bicycle"
-        return vehicles.motorcycle(rng, ridden=True), "motorcycle"
-    choices: list[tuple[Callable[[np.random.Generator], Mesh], str, float]] = [
-        (vehicles.car, "car", 0.78),
-        (vehicles.truck, "truck", 0.11),
-        (vehicles.bus, "bus", 0.07),
-        (lambda draw: vehicles.motorcycle(draw, ridden=True), "motorcycle", 0.04),
-    ]
-    make, kind, _ = choices[int(rng.choice(len(choices), p=[share for _, _, share in choices]))]
-    return make(rng), kind
+        make = (two_wheelers.bicycle, two_wheelers.scooter, two_wheelers.motorcycle)[
+            int(rng.choice(3, p=[0.7, 0.17, 0.13]))
+        ]
+        return make(rng, ridden=True)
+    choices = _LONG if room_m > 24.0 else _SHORT
+    return choices[int(rng.choice(len(choices), p=[share for _, share in choices]))][0](rng)
+
+
+def _ridden(make: Callable[..., Model]) -> Callable[[np.random.Generator], Model]:
+    return lambda rng: make(rng, ridden=True)
+
+
+_SHORT: tuple[tuple[Callable[[np.random.Generator], Model], float], ...] = (
+    (parked_vehicle, 0.80),
+    (trucks.truck, 0.08),
+    (trucks.bus, 0.04),
+    (_ridden(two_wheelers.motorcycle), 0.05),
+    (_ridden(two_wheelers.scooter), 0.03),
+)
+"""Who drives where the slots are short; in long slots there are also long vehicles."""
+
+_LONG = (
+    (parked_vehicle, 0.63),
+    (trucks.truck, 0.10),
+    (trucks.bus, 0.07),
+    (trucks.semi_truck, 0.11),
+    (trucks.bendy_bus, 0.04),
+    (_ridden(two_wheelers.motorcycle), 0.05),
+)

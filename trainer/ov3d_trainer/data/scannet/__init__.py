@@ -1,0 +1,1 @@
+"""ScanNet scans: reading the official files, and writing simulated rooms as such."""

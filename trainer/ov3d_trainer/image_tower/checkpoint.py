@@ -1,0 +1,78 @@
+"""The trained image tower as a file: plain tensors and values, read with `weights_only=True`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ov3d_perception.errors import ModelError
+
+from ..checkpoint import read_archive
+from .network import ImageTower, ImageTowerConfig
+
+_VERSION_KEY = "ov3d_image_tower"
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TowerCheckpoint:
+    """What training has learnt: `bank` are the captions of its loss, `text_space` names the vectors it learnt."""
+
+    network: ImageTowerConfig
+    text_space: str
+    bank: tuple[str, ...]
+    model_state: Mapping[str, torch.Tensor]
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+def save_tower(path: Path | str, checkpoint: TowerCheckpoint) -> None:
+    """Write a checkpoint atomically."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    content = {
+        _VERSION_KEY: _VERSION,
+        "network": checkpoint.network.to_dict(),
+        "text_space": checkpoint.text_space,
+        "bank": list(checkpoint.bank),
+        "training": checkpoint.training,
+        "model_state": dict(checkpoint.model_state),
+    }
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        torch.save(content, temporary)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_tower(path: Path | str) -> TowerCheckpoint:
+    """Read a checkpoint onto the CPU; `ModelError` for anything that is not one of ours."""
+    content = read_archive(Path(path))
+    if not isinstance(content, dict) or content.get(_VERSION_KEY) != _VERSION:
+        raise ModelError(f"image tower {path}: not one of version {_VERSION}. Train another one.")
+    try:
+        return TowerCheckpoint(
+            network=ImageTowerConfig.from_dict(content["network"]),
+            text_space=str(content["text_space"]),
+            bank=tuple(content["bank"]),
+            model_state=dict(content["model_state"]),
+            training=dict(content["training"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"image tower {path}: incomplete ({error}). Use another file.") from error
+
+
+def build_tower(checkpoint: TowerCheckpoint) -> ImageTower:
+    """Return the network with the checkpoint's weights, in evaluation mode; `ModelError` where they do not fit."""
+    model = ImageTower(checkpoint.network)
+    try:
+        model.load_state_dict(checkpoint.model_state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"image tower: its weights do not fit its network ({reason}). Use another file.") from error
+    return model.eval()

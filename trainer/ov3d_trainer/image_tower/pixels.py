@@ -1,0 +1,140 @@
+"""Images and what is in them, held in memory, and the crops that training draws from them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ..data.sample import UNKNOWN, LabelImage, Sample, SampleSource, SceneObject
+from .concepts import concept
+
+_POSITIONS_KEPT = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelData:
+    """All images of a data set.
+
+    `images` (H, W, 3) uint8 and `concepts` (H, W) int16 (row of `things`, `UNKNOWN` where nothing is known) per view.
+    `share` (K,) is how much of all pixels each concept has; `places` lists, per kind, where it can be found: image,
+    row, column.
+    """
+
+    images: list[NDArray[np.uint8]]
+    concepts: list[NDArray[np.int16]]
+    things: tuple[SceneObject, ...]
+    share: NDArray[np.float64]
+    places: dict[str, NDArray[np.int64]]
+
+
+def load_pixels(source: SampleSource, seed: int = 0) -> PixelData:
+    """Read all images of a source whose samples have label images."""
+    rows: dict[SceneObject, int] = {}
+    images, maps, places = [], [], {}  # type: ignore[var-annotated]
+    generator = np.random.default_rng([seed, 11])
+    for index in tqdm(range(len(source)), desc="images", disable=not sys.stderr.isatty()):
+        sample = source[index]
+        for view in sample.frame.cameras:
+            labels = sample.view_labels.get(view.name)
+            if labels is None:
+                continue
+            concepts = concept_image(sample, labels, rows)
+            _note_places(places, concepts, list(rows), len(images), generator)
+            images.append(view.image)
+            maps.append(concepts)
+    counts = np.zeros(len(rows) + 1)
+    for concepts in maps:
+        counts += np.bincount(concepts.ravel() + 1, minlength=len(rows) + 1)
+    share = counts[1:] / max(counts[1:].sum(), 1.0)
+    found = {kind: np.concatenate(parts) for kind, parts in places.items()}
+    return PixelData(images=images, concepts=maps, things=tuple(rows), share=share, places=found)
+
+
+def concept_image(sample: Sample, labels: LabelImage, rows: dict[SceneObject, int]) -> NDArray[np.int16]:
+    """Return the concept (h, w) of every pixel; concepts that are new are appended to `rows`."""
+    instances = np.full(labels.labels.shape, UNKNOWN) if labels.instances is None else labels.instances
+    width = len(sample.objects) + 1
+    pairs = (labels.labels.astype(np.int64) + 1) * width + instances + 1
+    unique, inverse = np.unique(pairs, return_inverse=True)
+    found = np.empty(len(unique), np.int16)
+    for at, pair in enumerate(unique):
+        kind, instance = int(pair) // width - 1, int(pair) % width - 1
+        if kind == UNKNOWN:
+            found[at] = UNKNOWN
+            continue
+        thing = sample.objects[instance] if instance != UNKNOWN else None
+        key = concept(sample.view_label_names[kind], thing)
+        found[at] = rows.setdefault(key, len(rows))
+    return found[inverse].reshape(labels.labels.shape)
+
+
+def _note_places(
+    places: dict[str, list[NDArray[np.int64]]],
+    concepts: NDArray[np.int16],
+    things: list[SceneObject],
+    image: int,
+    generator: np.random.Generator,
+) -> None:
+    """Remember a few pixels of every kind in the image."""
+    flat = concepts.ravel()
+    for row in np.unique(flat[flat != UNKNOWN]):
+        at = generator.choice(np.flatnonzero(flat == row), _POSITIONS_KEPT)
+        position = np.stack([np.full(len(at), image), at // concepts.shape[1], at % concepts.shape[1]], axis=1)
+        places.setdefault(things[row].kind, []).append(position)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crops:
+    """A batch: `images` (B, h, w, 3) uint8, `concepts` (B, h, w) int16 with `UNKNOWN` where nothing is known."""
+
+    images: NDArray[np.uint8]
+    concepts: NDArray[np.int16]
+
+
+def draw_crops(
+    data: PixelData, count: int, size: tuple[int, int], balance: float, generator: np.random.Generator
+) -> Crops:
+    """Draw `count` crops of (width, height), each round a pixel of a random kind.
+
+    Kinds are drawn with the power 1 - `balance` of their share: 0 follows the pixels, 1 treats kinds alike. Crops are
+    scaled by 0.6 to 1.6 and mirrored at random.
+    """
+    shares = np.array([sum(data.share[row] for row, t in enumerate(data.things) if t.kind == k) for k in data.places])
+    odds = shares ** (1.0 - balance)
+    names = list(data.places)
+    images, concepts = [], []
+    for _ in range(count):
+        kind = names[int(generator.choice(len(names), p=odds / odds.sum()))]
+        image, row, column = data.places[kind][int(generator.integers(len(data.places[kind])))]
+        picked = _cut(data.images[image], data.concepts[image], (int(row), int(column)), size, generator)
+        images.append(picked[0])
+        concepts.append(picked[1])
+    return Crops(images=np.stack(images), concepts=np.stack(concepts))
+
+
+def _cut(
+    image: NDArray[np.uint8],
+    concepts: NDArray[np.int16],
+    center: tuple[int, int],
+    size: tuple[int, int],
+    generator: np.random.Generator,
+) -> tuple[NDArray[np.uint8], NDArray[np.int16]]:
+    from PIL import Image
+
+    height, width = concepts.shape
+    scale = min(float(np.exp(generator.uniform(np.log(0.6), np.log(1.6)))), width / size[0], height / size[1])
+    across, down = int(size[0] * scale), int(size[1] * scale)
+    left = int(np.clip(center[1] - generator.integers(across), 0, width - across))
+    top = int(np.clip(center[0] - generator.integers(down), 0, height - down))
+    part = image[top : top + down, left : left + across]
+    picture = np.array(Image.fromarray(part).resize(size, Image.Resampling.BILINEAR))
+    rows = np.minimum((np.arange(size[1]) + 0.5) * down / size[1], down - 1).astype(int) + top
+    columns = np.minimum((np.arange(size[0]) + 0.5) * across / size[0], across - 1).astype(int) + left
+    found = concepts[rows[:, None], columns[None, :]]
+    if generator.random() < 0.5:
+        picture, found = picture[:, ::-1], found[:, ::-1]
+    return np.ascontiguousarray(picture), np.ascontiguousarray(found)

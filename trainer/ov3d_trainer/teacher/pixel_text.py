@@ -1,0 +1,90 @@
+"""Teacher `pixel_text`: the dense features of a pixel-text network, read where lidar points fall into the images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ov3d_perception.errors import ConfigError
+from ov3d_perception.projection import not_occluded, project
+from ov3d_perception.text.encoder import TextEncoder
+from ov3d_perception.types import CameraView
+
+from ..data.sample import Sample
+from ..head import linear_length
+from ..image_tower.checkpoint import build_tower, load_tower
+from ..image_tower.concepts import encode
+from ..image_tower.network import STRIDE, ImageTower
+from ..lift import LiftOptions
+from .base import FeatureSupervision, Targets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelTextTeacher:
+    """Supervises every point that a camera sees with the mean feature of its pixels.
+
+    `targets` are the captions of the tower's own bank. A feature is kept as `code @ decoder`, (C + 1) numbers instead
+    of D: what the tower's last layer reads, and 1 for its bias, divided by the feature's length.
+    """
+
+    tower: ImageTower
+    targets: Targets
+    lift: LiftOptions
+    decoder: torch.Tensor = field(repr=False)
+
+    def supervise(self, sample: Sample) -> FeatureSupervision:
+        """Run the tower on the sample's images and read it at the points."""
+        points = sample.frame.points
+        total = np.zeros((len(points), self.decoder.shape[0]), np.float32)
+        views = np.zeros(len(points), np.int64)
+        for view in sample.frame.cameras:
+            rows, code = self._read(points, view)
+            total[rows] += code
+            views[rows] += 1
+        seen = np.flatnonzero(views)
+        mean: NDArray[np.float16] = np.asarray(total[seen] / views[seen, None], dtype=np.float16)
+        return FeatureSupervision(rows=seen, code=mean, weight=np.ones(len(seen), np.float32))
+
+    def _read(self, points: NDArray[np.float32], view: CameraView) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the rows of the points that the view sees, and the code of each."""
+        shape = (view.image.shape[0], view.image.shape[1])
+        projection = project(points, view, min_depth_m=self.lift.min_depth_m)
+        visible = not_occluded(projection, shape) if self.lift.occlusion_test else projection.visible
+        rows = np.flatnonzero(visible)
+        hidden = hidden_at(self.tower, view.image, projection.pixels[rows])
+        length = linear_length(hidden, self.tower.final.weight.T, self.tower.final.bias)
+        code = torch.cat([hidden, torch.ones(len(hidden), 1)], dim=1) / length[:, None]
+        return rows, code.numpy()
+
+
+def hidden_at(tower: ImageTower, image: NDArray[np.uint8], pixels: NDArray[np.float32]) -> torch.Tensor:
+    """Return what the tower's last layer reads (P, C) in the cells nearest to pixels (P, 2) of an image (H, W, 3)."""
+    with torch.no_grad():
+        hidden = tower.hidden(torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255.0)[0]
+    cells = np.rint(pixels / STRIDE).astype(np.int64)
+    column = np.clip(cells[:, 0], 0, hidden.shape[2] - 1)
+    row = np.clip(cells[:, 1], 0, hidden.shape[1] - 1)
+    return hidden[:, torch.from_numpy(row), torch.from_numpy(column)].T.contiguous()
+
+
+def open_pixel_text_teacher(path: str, encoder: TextEncoder, lift: LiftOptions) -> PixelTextTeacher:
+    """Open a trained image tower as teacher; `ConfigError` where it speaks another text space than `encoder`."""
+    if not path:
+        raise ConfigError("teacher.path: the image tower's checkpoint is missing. Set teacher.path=FILE.")
+    checkpoint = load_tower(Path(path))
+    if checkpoint.text_space != encoder.space:
+        raise ConfigError(
+            f"teacher.path: {path} learnt the text space {checkpoint.text_space!r}, `text` gives {encoder.space!r}. "
+            "Give the text side that the tower was trained with."
+        )
+    tower = build_tower(checkpoint).requires_grad_(False)
+    return PixelTextTeacher(
+        tower=tower,
+        targets=Targets(names=checkpoint.bank, text=encode(checkpoint.bank, encoder), not_queryable={}),
+        lift=lift,
+        decoder=torch.cat([tower.final.weight.T, tower.final.bias[None]]).detach(),
+    )
