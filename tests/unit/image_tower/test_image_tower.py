@@ -71,7 +71,7 @@ def two_colour_source():
 def test_crops_show_what_their_concepts_say():
     data = load_pixels(two_colour_source())
     assert [thing.kind for thing in data.things] == ["tree", "car"]
-    np.testing.assert_allclose(data.share, [0.5, 0.5])
+    assert data.share == {"tree": 0.5, "car": 0.5}
     crops = draw_crops(data, 6, (48, 32), 0.5, np.random.default_rng(0))
     assert crops.images.shape == (6, 32, 48, 3)
     red = crops.images[..., 0] > 120

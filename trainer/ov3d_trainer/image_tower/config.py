@@ -22,7 +22,7 @@ class CropConfig:
     batch: int = 12
     width: int = 224
     height: int = 160
-    pixels: int = 768
+    pixels: int = 384
     kind_balance: float = 0.6
     pixel_balance: float = 0.5
 

@@ -20,14 +20,13 @@ class PixelData:
     """All images of a data set.
 
     `images` (H, W, 3) uint8 and `concepts` (H, W) int16 (row of `things`, `UNKNOWN` where nothing is known) per view.
-    `share` (K,) is how much of all pixels each concept has; `places` lists, per kind, where it can be found: image,
-    row, column.
+    `share` is how much of all pixels each kind has; `places` lists where each can be found: image, row, column.
     """
 
     images: list[NDArray[np.uint8]]
     concepts: list[NDArray[np.int16]]
     things: tuple[SceneObject, ...]
-    share: NDArray[np.float64]
+    share: dict[str, float]
     places: dict[str, NDArray[np.int64]]
 
 
@@ -49,7 +48,9 @@ def load_pixels(source: SampleSource, seed: int = 0) -> PixelData:
     counts = np.zeros(len(rows) + 1)
     for concepts in maps:
         counts += np.bincount(concepts.ravel() + 1, minlength=len(rows) + 1)
-    share = counts[1:] / max(counts[1:].sum(), 1.0)
+    share: dict[str, float] = dict.fromkeys(places, 0.0)
+    for thing, count in zip(rows, counts[1:], strict=True):
+        share[thing.kind] = share.get(thing.kind, 0.0) + float(count) / max(counts[1:].sum(), 1.0)
     found = {kind: np.concatenate(parts) for kind, parts in places.items()}
     return PixelData(images=images, concepts=maps, things=tuple(rows), share=share, places=found)
 
@@ -103,9 +104,8 @@ def draw_crops(
     Kinds are drawn with the power 1 - `balance` of their share: 0 follows the pixels, 1 treats kinds alike. Crops are
     scaled by 0.6 to 1.6 and mirrored at random.
     """
-    shares = np.array([sum(data.share[row] for row, t in enumerate(data.things) if t.kind == k) for k in data.places])
-    odds = shares ** (1.0 - balance)
     names = list(data.places)
+    odds = np.array([data.share[name] for name in names]) ** (1.0 - balance)
     images, concepts = [], []
     for _ in range(count):
         kind = names[int(generator.choice(len(names), p=odds / odds.sum()))]

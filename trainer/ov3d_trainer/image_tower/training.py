@@ -46,11 +46,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goals:
-    """What the loss compares with: `text` (K, D) per concept, `bank` (M, D), `softmax` (K, M) of concepts over it."""
+    """What the loss compares with.
+
+    `text` (K, D) per concept, `bank` (M, D). `expected` (K, D) is the mean of the bank under each concept's softmax over
+    it, and `entropy` (K,) that softmax's entropy: the divergence needs no more of it.
+    """
 
     text: torch.Tensor
     bank: torch.Tensor
-    softmax: torch.Tensor
+    expected: torch.Tensor
+    entropy: torch.Tensor
 
 
 def train_image_tower(config: ImageTowerTraining) -> Path:
@@ -97,22 +102,27 @@ def make_goals(concepts: Concepts, data: PixelData, bank: torch.Tensor, temperat
     """Order the concepts' vectors as the pixels number them and compare each with the bank."""
     row_of = concepts.row_of()
     text = torch.from_numpy(concepts.text[[row_of[thing] for thing in data.things]])
-    return Goals(text=text, bank=bank, softmax=F.softmax(text @ bank.T / temperature, dim=1))
+    log_probability = F.log_softmax(text @ bank.T / temperature, dim=1)
+    probability = log_probability.exp()
+    entropy = -(probability * log_probability).sum(dim=1)
+    return Goals(text=text, bank=bank, expected=probability @ bank, entropy=entropy)
 
 
 def tower_loss(
     config: ImageTowerTraining, model: ImageTower, goals: Goals, hidden: torch.Tensor, target: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the mean cosine distance and the mean divergence for hidden vectors (P, C) and concepts (P,)."""
+    """Return the mean cosine distance and the mean divergence for hidden vectors (P, C) and concepts (P,).
+
+    sum_m p_m (log p_m - s_m / T + logsumexp(s / T)) with cosines s = bank @ feature is, for a concept's softmax p,
+    logsumexp(s / T) - expected . feature / T - entropy: no (P, M) array of wanted probabilities is made.
+    """
     weight, bias = model.final.weight.T, model.final.bias
-    both = torch.cat([goals.bank, goals.text])
-    similarity = linear_similarity(hidden, weight, bias, both)
-    entropy, to_concepts = similarity.split([len(goals.bank), len(goals.text)], dim=1)
-    cosine = 1.0 - to_concepts.gather(1, target[:, None]).mean()
-    wanted = goals.softmax[target]
-    log_probability = F.log_softmax(entropy / config.temperature, dim=1)
-    divergence = F.kl_div(log_probability, wanted, reduction="batchmean")
-    return cosine, divergence
+    feature = model.project(hidden)
+    cosine = 1.0 - (feature * goals.text[target]).sum(dim=1)
+    scaled = linear_similarity(hidden, weight, bias, goals.bank) / config.temperature
+    matched = (feature * goals.expected[target]).sum(dim=1) / config.temperature
+    divergence = scaled.logsumexp(dim=1) - matched - goals.entropy[target]
+    return cosine.mean(), divergence.mean()
 
 
 def _run(config: ImageTowerTraining, model: ImageTower, data: PixelData, goals: Goals, metrics: Path) -> ImageTower:
@@ -140,7 +150,7 @@ def _run(config: ImageTowerTraining, model: ImageTower, data: PixelData, goals: 
             _move_average(averaged, model, min(config.average, (step + 1) / (step + 10)))
             record.update(step=step + 1, learning_rate=rate, seconds=round(time.perf_counter() - started, 4))
             log.write(json.dumps(record) + "\n")
-            if step % 50 == 0:
+            if step % 10 == 0:
                 log.flush()
     return averaged
 
@@ -203,10 +213,7 @@ def sample_pixels(concepts: torch.Tensor, odds: torch.Tensor, count: int, genera
 
 def _pixel_odds(data: PixelData, balance: float) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Return (K,): how likely a pixel is drawn, by the share of its concept's kind, at most 200 times the least."""
-    share_of: dict[str, float] = {}
-    for row, thing in enumerate(data.things):
-        share_of[thing.kind] = share_of.get(thing.kind, 0.0) + float(data.share[row])
-    shares = np.array([share_of[thing.kind] for thing in data.things])
+    shares = np.array([data.share[thing.kind] for thing in data.things])
     odds = np.maximum(shares, 1e-6) ** -balance
     return np.minimum(odds, 200.0 * odds.min())
 

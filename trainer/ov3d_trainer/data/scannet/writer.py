@@ -27,7 +27,7 @@ from .sens import COLOR_JPEG, DEPTH_SHIFT, DEPTH_ZLIB, SensFrame, SensHeader, wr
 OBJECTS_SUFFIX = "_objects.json"
 """File of ours beside the official ones: kind, colour, synonyms and caption of every object by `objectId`."""
 _EDGE_M = 0.065
-_REACH_M = 0.06
+_REACH_M = 0.04
 _SEGMENT_M = 0.5
 _FRAME_US = 33_333
 _MOST_SCENES = 10_000
@@ -121,7 +121,7 @@ def _write_meshes(
     """Write the coloured mesh, and the same one with an NYU40 label per vertex."""
     numbers = np.array([raw_category(thing.kind).nyu40 for thing in scan.things] + [0], np.uint16)
     label = numbers[scan.mesh.instance[mesh.source]]
-    color = expose(_light(mesh, scan, rng))
+    color = expose(_light(mesh, scan, rng), scan.cloud.exposure)
     fields = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1"), ("alpha", "u1")]
     plain = np.empty(len(mesh.vertices), dtype=fields)
     plain["x"], plain["y"], plain["z"] = transform_points(scan_from_room, mesh.vertices).T

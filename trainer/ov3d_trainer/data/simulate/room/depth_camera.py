@@ -14,7 +14,7 @@ from ...sample import LabelImage
 from ..materials import material_table
 from ..scene import Hits, Layer, cast
 from .path import intrinsics
-from .shading import Lighting, expose, shade
+from .shading import Lighting, expose, exposure, shade
 
 MIN_DEPTH_M, MAX_DEPTH_M = 0.35, 7.0
 _NEIGHBOURS = ((0, 1), (0, -1), (1, 0), (-1, 0))
@@ -72,7 +72,7 @@ def _develop(shot: Shot, layer: Layer, lighting: Lighting, rng: np.random.Genera
     rim = 1 - 0.12 * (u**2 + v**2).reshape(-1, 1)
     seen = _soften((color * rim.astype(np.float32)).reshape(height, width, 3)).reshape(-1, 3)
     seen = (seen + rng.normal(0, 2.5, color.shape)).astype(np.float32)
-    image = expose(seen, 108.0 * float(rng.uniform(0.9, 1.1))).reshape(height, width, 3)
+    image = expose(seen, exposure(seen) * float(rng.uniform(0.9, 1.1))).reshape(height, width, 3)
     labels = LabelImage(
         labels=shot.hits.kind.astype(np.int32).reshape(height, width),
         instances=shot.hits.instance.reshape(height, width),

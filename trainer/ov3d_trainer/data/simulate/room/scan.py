@@ -14,7 +14,7 @@ from ..things import Thing, assemble
 from .depth_camera import Shot, take
 from .layouts import LAYOUTS, ROUND, furnish
 from .path import draw_path
-from .shading import Lighting, draw_lighting, expose, shade
+from .shading import Lighting, draw_lighting, expose, exposure, shade
 from .space import Space
 
 FLOOR_Z_M = -1.5
@@ -26,8 +26,12 @@ _DEPTH_SIZE = (160, 120)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cloud:
-    """Points (N, 3) float32 m in the room frame, one per 3 cm cell; `colors` (N, 3) uint8, `kind`, `instance` (N,)."""
+    """Points (N, 3) float32 m in the room frame, one per 3 cm cell; `colors` (N, 3) uint8, `kind`, `instance` (N,).
 
+    `exposure` is the factor from the room's light to `colors`.
+    """
+
+    exposure: float
     points: NDArray[np.float32]
     colors: NDArray[np.uint8]
     kind: NDArray[np.int32]
@@ -113,9 +117,11 @@ def _fuse(shots: Sequence[Shot], layer: Layer, lighting: Lighting, rng: np.rando
     points, kept = _thin(np.concatenate(measured), np.concatenate(met), rng)
     hits = _join([_take(shot.hits, seen) for shot, seen in zip(shots, rows, strict=True)], kept)
     color = shade(layer, np.concatenate(origins)[kept], np.concatenate(rays)[kept], hits, lighting, rng)
+    factor = exposure(color)
     return Cloud(
+        exposure=factor,
         points=points,
-        colors=expose(color + rng.normal(0, 2, color.shape).astype(np.float32)),
+        colors=expose(color + rng.normal(0, 2, color.shape).astype(np.float32), factor),
         kind=hits.kind.astype(np.int32),
         instance=hits.instance,
     )

@@ -88,10 +88,14 @@ def shade(
     return color
 
 
-def expose(color: NDArray[np.float32], wanted: float = 108.0) -> NDArray[np.uint8]:
-    """Return shaded colours as RGB 0..255, brighter or darker so that their median is about `wanted`."""
-    gain = np.clip(wanted / max(float(np.median(color)), 1.0), 0.6, 1.7)
-    return np.clip(np.rint(color * np.float32(gain)), 0, 255).astype(np.uint8)
+def exposure(color: NDArray[np.float32], wanted: float = 108.0) -> float:
+    """Return the factor that brings the median of shaded colours to about `wanted`."""
+    return float(np.clip(wanted / max(float(np.median(color)), 1.0), 0.6, 1.7))
+
+
+def expose(color: NDArray[np.float32], factor: float) -> NDArray[np.uint8]:
+    """Return shaded colours times a factor as RGB 0..255."""
+    return np.clip(np.rint(color * np.float32(factor)), 0, 255).astype(np.uint8)
 
 
 def _diffuse(
