@@ -48,8 +48,8 @@ _log = logging.getLogger(__name__)
 class Goals:
     """What the loss compares with.
 
-    `text` (K, D) per concept, `bank` (M, D). `expected` (K, D) is the mean of the bank under each concept's softmax over
-    it, and `entropy` (K,) that softmax's entropy: the divergence needs no more of it.
+    `text` (K, D) per concept, `bank` (M, D). `expected` (K, D) is the mean of the bank under each concept's softmax
+    over it, and `entropy` (K,) that softmax's entropy: the divergence needs no more of it.
     """
 
     text: torch.Tensor
