@@ -125,7 +125,9 @@ def run_node(bundle: Path, bag: Path) -> tuple[Any, Any, dict[str, Any], dict[st
         old = client.newest_table()
         stack.enter_context(background("-m", "bags.play", bag, "--loop", "--topics", "/LIDAR_TOP"))
         first = wait_for(lambda: client.clouds, "a labelled cloud")[0]
-        old["header"] = wait_for(lambda: client.raw, "a raw cloud")[0].header
+        stamp = first.header.stamp  # the player loops, so the raw cloud comes again if it was missed
+        raw = wait_for(lambda: [cloud for cloud in client.raw if cloud.header.stamp == stamp], "its raw cloud")
+        old["header"] = raw[0].header
         version = client.ask(WORDS)
         second = wait_for(lambda: [cloud for cloud in client.clouds if version_of(cloud) == version], "new labels")[0]
         wait_for(lambda: client.tables[-1].version == version, "the new table")

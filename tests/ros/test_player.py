@@ -41,7 +41,7 @@ class Listener:
     def __init__(self) -> None:
         import rclpy
         from rclpy.executors import SingleThreadedExecutor
-        from rclpy.qos import qos_profile_sensor_data
+        from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
         from rosgraph_msgs.msg import Clock
         from sensor_msgs.msg import CompressedImage, PointCloud2
 
@@ -53,10 +53,10 @@ class Listener:
         self.clouds: list[Any] = []
         self.images: list[Any] = []
         self.clocks: list[int] = []
-        qos = qos_profile_sensor_data
-        self.node.create_subscription(PointCloud2, CLOUD, self.clouds.append, qos)
-        self.node.create_subscription(CompressedImage, IMAGE, self.images.append, qos)
-        self.node.create_subscription(Clock, "/clock", self._on_clock, qos)
+        every = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)  # as the bag offers them: none is lost
+        self.node.create_subscription(PointCloud2, CLOUD, self.clouds.append, every)
+        self.node.create_subscription(CompressedImage, IMAGE, self.images.append, every)
+        self.node.create_subscription(Clock, "/clock", self._on_clock, qos_profile_sensor_data)
 
     def _on_clock(self, message: Any) -> None:
         self.clocks.append(message.clock.sec * 10**9 + message.clock.nanosec)
