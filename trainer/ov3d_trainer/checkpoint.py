@@ -89,8 +89,6 @@ class Checkpoint:
 
 def save_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
     """Write a checkpoint atomically; missing folders are made."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     content = {
         _VERSION_KEY: CHECKPOINT_VERSION,
         "network": checkpoint.network.to_dict(),
@@ -102,12 +100,7 @@ def save_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
         "model_state": {name: tensor.detach().cpu() for name, tensor in checkpoint.model_state.items()},
         "trainer_state": checkpoint.trainer_state,
     }
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        torch.save(content, temporary)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_archive(Path(path), content)
 
 
 def load_checkpoint(path: Path | str) -> Checkpoint:
@@ -153,6 +146,17 @@ def build_model(checkpoint: Checkpoint, *, backend: str = "torch") -> SparseUNet
             "Use another checkpoint."
         ) from error
     return model.eval()
+
+
+def write_archive(target: Path, content: Mapping[str, Any]) -> None:
+    """Write plain values and tensors with `torch.save`, atomically; missing folders are made."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        torch.save(content, temporary)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def read_archive(source: Path) -> Any:

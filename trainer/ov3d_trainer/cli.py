@@ -11,6 +11,7 @@ from typing import Any
 
 from ov3d_perception.errors import ConfigError, Ov3dError
 
+from .settings import add_settings_option
 from .simulate_command import add_simulate
 from .text_tower_command import add_text_tower
 
@@ -48,15 +49,7 @@ def _make_parser() -> argparse.ArgumentParser:
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="YAML", help="configuration, for example trainer/configs/*.yaml")
-    parser.add_argument(
-        "--set",
-        dest="settings",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change an entry: --set steps=500 loss.temperature=0.05",
-    )
+    add_settings_option(parser, example="steps=500 loss.temperature=0.05")
 
 
 def _add_train(commands: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
@@ -37,6 +38,19 @@ def read_settings(kind: type[Settings], path: Path | str | None = None, settings
     if not isinstance(config, kind):
         raise ConfigError(f"{path}: expected keys and values, got {type(config).__name__}.")
     return config
+
+
+def add_settings_option(parser: argparse.ArgumentParser, *, example: str) -> None:
+    """Give a command `--set KEY=VALUE ...`, whose values `read_settings` takes; they land in `settings`."""
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help=f"change an entry: --set {example}",
+    )
 
 
 def settings_from_dict(kind: type[Settings], values: Mapping[str, Any]) -> Settings:

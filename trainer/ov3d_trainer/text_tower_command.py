@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from .settings import add_settings_option
+
 
 def add_text_tower(commands: Any) -> None:
     """Add the command to a parser's subcommands."""
@@ -19,15 +21,7 @@ def add_text_tower(commands: Any) -> None:
     parser.add_argument(
         "--config", type=Path, metavar="YAML", help="configuration, see trainer/configs/text_tower.yaml"
     )
-    parser.add_argument(
-        "--set",
-        dest="settings",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change an entry: --set steps=500 teacher=FOLDER",
-    )
+    add_settings_option(parser, example="steps=500 teacher=FOLDER")
     parser.add_argument("--list", type=Path, metavar="TXT", help="only write the list of texts, one a line")
     parser.set_defaults(run=_run)
 

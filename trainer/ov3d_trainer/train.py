@@ -30,6 +30,7 @@ from .config import TrainConfig, check_config, config_to_dict, input_spec, save_
 from .data.dataset import open_source
 from .loss import Objective, make_objective
 from .model import SparseUNet, UNetConfig, unet_config
+from .optimiser import make_optimiser
 from .report import loss_figure, read_metrics, save_figure
 from .schedule import rate_factor
 from .teacher import Teacher, make_teacher
@@ -110,12 +111,7 @@ def start_run(config: TrainConfig) -> Run:
     model = SparseUNet(network, backend=config.network.backend, seed=config.seed)
     objective = make_objective(config.loss, teacher)
     objective = objective.balanced(count_targets(samples, spec, objective), config.loss)
-    optimiser = torch.optim.AdamW(
-        model.parameters(),
-        lr=config.optimiser.learning_rate,
-        betas=(config.optimiser.betas[0], config.optimiser.betas[1]),
-        weight_decay=config.optimiser.weight_decay,
-    )
+    optimiser = make_optimiser(model.parameters(), config.optimiser)
     return Run(
         config=config,
         spec=spec,

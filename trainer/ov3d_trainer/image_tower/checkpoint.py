@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 
 from ov3d_perception.errors import ModelError
 
-from ..checkpoint import read_archive
+from ..checkpoint import read_archive, write_archive
 from .network import ImageTower, ImageTowerConfig
 
 _VERSION_KEY = "ov3d_image_tower"
@@ -32,8 +31,6 @@ class TowerCheckpoint:
 
 def save_tower(path: Path | str, checkpoint: TowerCheckpoint) -> None:
     """Write a checkpoint atomically."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     content = {
         _VERSION_KEY: _VERSION,
         "network": checkpoint.network.to_dict(),
@@ -42,12 +39,7 @@ def save_tower(path: Path | str, checkpoint: TowerCheckpoint) -> None:
         "training": checkpoint.training,
         "model_state": dict(checkpoint.model_state),
     }
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        torch.save(content, temporary)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_archive(Path(path), content)
 
 
 def load_tower(path: Path | str) -> TowerCheckpoint:

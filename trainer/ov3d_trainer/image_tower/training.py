@@ -28,6 +28,7 @@ from .. import __version__
 from ..data.dataset import open_source
 from ..data.sample import UNKNOWN
 from ..head import linear_similarity
+from ..optimiser import make_optimiser
 from ..schedule import rate_factor
 from ..settings import save_settings
 from ..text import open_text
@@ -127,12 +128,7 @@ def tower_loss(
 
 def _run(config: ImageTowerTraining, model: ImageTower, data: PixelData, goals: Goals, metrics: Path) -> ImageTower:
     """Do all steps; return the model with averaged weights."""
-    optimiser = torch.optim.AdamW(
-        model.parameters(),
-        lr=config.optimiser.learning_rate,
-        betas=(config.optimiser.betas[0], config.optimiser.betas[1]),
-        weight_decay=config.optimiser.weight_decay,
-    )
+    optimiser = make_optimiser(model.parameters(), config.optimiser)
     averaged = copy.deepcopy(model).eval()
     pixel_odds = torch.from_numpy(_pixel_odds(data, config.crops.pixel_balance))
     bar = tqdm(range(config.steps), desc=config.name, disable=not sys.stderr.isatty())

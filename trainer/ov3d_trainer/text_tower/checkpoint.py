@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from ov3d_perception.errors import ModelError
 
-from ..checkpoint import read_archive
+from ..checkpoint import read_archive, write_archive
 from .network import TextTower, TextTowerConfig
 from .tokens import tokenize
 
@@ -36,8 +35,6 @@ class TextCheckpoint:
 
 def save_text_tower(path: Path | str, checkpoint: TextCheckpoint) -> None:
     """Write a checkpoint atomically."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     content = {
         _VERSION_KEY: _VERSION,
         "network": checkpoint.network.to_dict(),
@@ -46,12 +43,7 @@ def save_text_tower(path: Path | str, checkpoint: TextCheckpoint) -> None:
         "training": checkpoint.training,
         "model_state": dict(checkpoint.model_state),
     }
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        torch.save(content, temporary)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_archive(Path(path), content)
 
 
 def load_text_tower(path: Path | str) -> TextCheckpoint:

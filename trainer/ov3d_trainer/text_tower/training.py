@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from .. import __version__
+from ..optimiser import make_optimiser
 from ..schedule import rate_factor
 from ..sentence_encoder import SentenceEncoder, open_sentence_encoder
 from ..settings import save_settings
@@ -137,12 +138,7 @@ def _run(
     config: TextTowerTraining, tower: TextTower, tokens: NDArray[np.int64], vectors: NDArray[np.float16], metrics: Path
 ) -> None:
     learned = [parameter for parameter in tower.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(
-        learned,
-        lr=config.optimiser.learning_rate,
-        betas=(config.optimiser.betas[0], config.optimiser.betas[1]),
-        weight_decay=config.optimiser.weight_decay,
-    )
+    optimiser = make_optimiser(learned, config.optimiser)
     lengths = (tokens != PAD_ID).sum(axis=1)
     drawn = batches(lengths, config.batch, config.seed)
     tower.train()
