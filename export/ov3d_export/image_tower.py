@@ -45,7 +45,7 @@ def export_image_tower(checkpoint: TowerCheckpoint | Path | str, folder: Path | 
     card = ImageCard(
         text_space=checkpoint.text_space,
         embedding_dim=checkpoint.network.embedding_dim,
-        stride=STRIDE,
+        image_width=checkpoint.network.image_width,
         source={"trainer": str(checkpoint.training.get("trainer", ""))},
     )
     graph = image_graph(model)
@@ -85,6 +85,7 @@ def image_graph(model: ImageTower) -> onnx.ModelProto:
     x = builder.add("Sub", [x, builder.small(255.0 * np.array(MEAN))])
     x = builder.add("Div", [x, builder.small(255.0 * np.array(STD))])
     x = builder.add("Unsqueeze", [builder.add("Transpose", [x], perm=[2, 0, 1]), builder.integers(0)])
+    x = builder.shrink(x, model.config.image_width)
     for layer in model.stem:
         x = builder.conv(x, cast(ConvNorm, layer))
     skipped = []
@@ -158,9 +159,31 @@ class _Builder(GraphBuilder):
         wide = self.add("Resize", [x, "", "", size], mode="linear", coordinate_transformation_mode="half_pixel")
         return self.conv(self.add("Concat", [wide, finer], axis=1), stage.join)
 
+    def shrink(self, x: str, width: int) -> str:
+        """Bring wider images to the width, and note by how much pixels (u, v) shrink."""
+        before = self.add("Cast", [self.add("Shape", [x], start=2, end=4)], to=TensorProto.FLOAT)  # rows, columns
+        columns = self.add("Gather", [before, self.integers(1)], axis=0)
+        ratio = self.add("Min", [self.add("Div", [self.small(np.array([width])), columns]), self.small(np.ones(1))])
+        half = self.small(np.array([0.5]))
+        after = self.add("Floor", [self.add("Add", [self.add("Mul", [before, ratio]), half])])
+        after = self.add("Max", [after, self.small(np.ones(1))])
+        channels, size = self.add("Shape", [x], start=0, end=2), self.add("Cast", [after], to=TensorProto.INT64)
+        sizes = self.add("Concat", [channels, size], axis=0)
+        self.shrunk = self.add("Gather", [self.add("Div", [after, before]), self.integers(1, 0)], axis=0)
+        return self.add(
+            "Resize",
+            [x, "", "", sizes],
+            mode="linear",
+            coordinate_transformation_mode="half_pixel",
+            antialias=1,
+            exclude_outside=1,  # as torch: what lies outside the image counts for nothing
+        )
+
     def read(self, hidden: str, model: ImageTower) -> None:
-        """Take the cells nearest to the pixels, project them and bring them to unit length."""
-        cells = self.add("Div", [PIXELS, self.small(np.array([STRIDE]))])
+        """Take the cells nearest to the pixels, project them to unit length and draw them to the anchors."""
+        half = self.small(np.array([0.5]))
+        shrunk = self.add("Sub", [self.add("Mul", [self.add("Add", [PIXELS, half]), self.shrunk]), half])
+        cells = self.add("Div", [shrunk, self.small(np.array([STRIDE]))])
         size = self.add("Shape", [hidden], start=2, end=4)  # rows, columns
         swapped = self.add("Gather", [size, self.integers(1, 0)], axis=0)
         last = self.add("Cast", [self.add("Sub", [swapped, self.integers(1)])], to=TensorProto.FLOAT)
@@ -174,5 +197,17 @@ class _Builder(GraphBuilder):
         flat = self.add("Reshape", [hidden, self.integers(model.config.hidden, -1)])
         picked = self.add("Gather", [self.add("Transpose", [flat], perm=[1, 0]), index], axis=0)
         wide = self.add("Gemm", [picked, self.small(model.final.weight.T), self.small(model.final.bias)])
-        length = self.add("ReduceL2", [wide, self.integers(1)], keepdims=1)
-        self.add("Div", [wide, self.add("Max", [length, self.small(np.array([1e-12]))])], output=FEATURE)
+        if model.anchors is None:
+            self.unit(wide, FEATURE)
+            return
+        feature, text = self.unit(wide), self.small(model.anchors.text)
+        cosine = self.add("MatMul", [feature, self.add("Transpose", [text], perm=[1, 0])])
+        likeness = self.add(
+            "Softmax", [self.add("Div", [cosine, self.small(np.array([model.anchors.temperature]))])], axis=1
+        )
+        self.unit(self.add("Add", [feature, self.add("MatMul", [likeness, text])]), FEATURE)
+
+    def unit(self, rows: str, output: str | None = None) -> str:
+        """Scale rows to unit length, as torch does: by at least 1e-12."""
+        length = self.add("ReduceL2", [rows, self.integers(1)], keepdims=1)
+        return self.add("Div", [rows, self.add("Max", [length, self.small(np.array([1e-12]))])], output=output)

@@ -20,6 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from ov3d_perception.sparse_index import OCTANTS, PAIR_KERNEL, table_names
+from ov3d_trainer.anchors import TextAnchors
 from ov3d_trainer.layers import BasicBlock, Shortcut, VoxelNorm
 from ov3d_trainer.model import DownStage, SparseUNet, UpStage
 
@@ -140,7 +141,7 @@ def student_graph(model: SparseUNet) -> onnx.ModelProto:
     for stage in model.up:
         level = len(skipped) - 1
         rows = _up_stage(builder, rows, skipped.pop(), cast(UpStage, stage), children[level], pairs[level])
-    _head(builder, rows, _array(model.final.weight), _array(model.final.bias))
+    _head(builder, rows, model)
     return _wrap(builder, model)
 
 
@@ -209,21 +210,45 @@ def _product(builder: GraphBuilder, rows: str, read: str, weight: Array) -> str:
     return builder.add("MatMul", [gathered, builder.weight(weight)])
 
 
-def _head(builder: GraphBuilder, rows: str, weight: Array, bias: Array) -> None:
-    """Project to D, scale to unit length (as torch: by at least 1e-12), compare with the text.
+def _head(builder: GraphBuilder, rows: str, model: SparseUNet) -> None:
+    """Project to D, scale to unit length (as torch: by at least 1e-12), draw to anchors, compare with the text.
 
     The C input channels and the bias span at most C + 1 of the D dimensions. With an orthonormal basis of these,
     lengths are taken and similarities computed among C + 1 numbers per voxel; the wide embedding is written only once.
     """
+    weight, bias = _array(model.final.weight), _array(model.final.bias)
     basis, narrow = np.linalg.qr(np.vstack([weight, bias]).astype(np.float64).T)  # (D, B), (B, C + 1)
     inside = builder.add("Gemm", [rows, builder.weight(narrow[:, :-1].T), builder.weight(narrow[:, -1])])
-    length = builder.add("ReduceL2", [inside, builder.integers(1)], keepdims=1)
-    floor = builder.weight(np.array([1e-12], dtype=np.float32))
-    unit = builder.add("Div", [inside, builder.add("Max", [length, floor])])
-    spread = builder.weight(basis.T)
-    builder.add("MatMul", [unit, spread], output="embedding")
-    queries = builder.add("MatMul", [spread, builder.add("Transpose", ["text"], perm=[1, 0])])
+    unit, spread = _unit(builder, inside), basis.T  # (V, B), (B, D)
+    if model.anchors is not None:
+        unit, spread = _draw_to_anchors(builder, unit, basis, model.anchors)
+    wide = builder.weight(spread.astype(np.float32))
+    builder.add("MatMul", [unit, wide], output="embedding")
+    queries = builder.add("MatMul", [wide, builder.add("Transpose", ["text"], perm=[1, 0])])
     builder.add("MatMul", [unit, queries], output="similarity")
+
+
+def _draw_to_anchors(
+    builder: GraphBuilder, unit: str, basis: NDArray[np.float64], anchors: TextAnchors
+) -> tuple[str, NDArray[np.float64]]:
+    """Return coordinates (V, B') of the features drawn to K anchors, and the vectors (B', D) these belong to.
+
+    Coordinates are those in the old basis, then the anchors' likenesses. An orthonormal basis of both together gives
+    the length: B' is at most B + K, less than D for narrow networks with few anchors.
+    """
+    text = anchors.text.double().numpy()  # (K, D)
+    cosine = builder.add("MatMul", [unit, builder.weight((basis.T @ text.T / anchors.temperature).astype(np.float32))])
+    likeness = builder.add("Softmax", [cosine], axis=1)
+    joint, change = np.linalg.qr(np.vstack([basis.T, text]).T)  # (D, B'), (B', B + K)
+    both = builder.add("Concat", [unit, likeness], axis=1)
+    return _unit(builder, builder.add("MatMul", [both, builder.weight(change.T.astype(np.float32))])), joint.T
+
+
+def _unit(builder: GraphBuilder, rows: str) -> str:
+    """Scale rows to unit length."""
+    length = builder.add("ReduceL2", [rows, builder.integers(1)], keepdims=1)
+    floor = builder.weight(np.array([1e-12], dtype=np.float32))
+    return builder.add("Div", [rows, builder.add("Max", [length, floor])])
 
 
 def _wrap(builder: GraphBuilder, model: SparseUNet) -> onnx.ModelProto:

@@ -40,8 +40,9 @@ SMALL = (
 def settings(repository, tmp_path_factory):
     """Small settings with absolute paths, and one cache for all tests."""
     configs, cache = repository / "trainer" / "configs", tmp_path_factory.mktemp("cache")
-    paths = (f"vocabulary={configs / 'street_vocabulary.yaml'}", f"text={configs / 'demo_bank.npz'}", f"cache={cache}")
-    return configs / "demo_street.yaml", [*SMALL, *paths]
+    text = repository / "export" / "bundles" / "demo"
+    paths = (f"vocabulary={configs / 'street_vocabulary.yaml'}", f"text={text}", f"cache={cache}")
+    return configs / "street_labels.yaml", [*SMALL, *paths]
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_loss_falls_to_less_than_half_and_the_student_agrees(trained):
 def test_checkpoint_says_what_it_was_trained_with(trained):
     checkpoint = load_checkpoint(trained / "checkpoint.pt")
     assert checkpoint.step == STEPS
-    assert checkpoint.text_space == "minilm:all-MiniLM-L6-v2"
+    assert checkpoint.text_space == "minilm-small:2"
     assert checkpoint.inputs.voxel_size_m == 0.5
     assert [label.name for label in checkpoint.vocabulary.labels][:2] == ["road", "sidewalk"]
     assert checkpoint.training["config"]["steps"] == STEPS

@@ -21,7 +21,7 @@ from ov3d_perception.queries import LabelSpec
 
 from .model import SparseUNet, UNetConfig
 
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 _VERSION_KEY = "ov3d_checkpoint"
 _KEYS = ("network", "inputs", "text_space", "vocabulary", "training", "step", "model_state", "trainer_state")
 
@@ -137,15 +137,17 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
 def build_model(checkpoint: Checkpoint, *, backend: str = "torch") -> SparseUNet:
     """Return the network with the checkpoint's weights, in evaluation mode; `ModelError` where they do not fit."""
     model = SparseUNet(checkpoint.network, backend=backend)
+    load_weights(model, checkpoint.model_state, f"checkpoint of {checkpoint.network.architecture}")
+    return model.eval()
+
+
+def load_weights(model: torch.nn.Module, state: Mapping[str, torch.Tensor], what: str) -> None:
+    """Give a network its weights; `ModelError` says that those of `what` do not fit."""
     try:
-        model.load_state_dict(checkpoint.model_state)
+        model.load_state_dict(state)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
-        raise ModelError(
-            f"checkpoint: its weights do not fit its own network {checkpoint.network.architecture} ({reason}). "
-            "Use another checkpoint."
-        ) from error
-    return model.eval()
+        raise ModelError(f"{what}: its weights do not fit its own network ({reason}). Use another file.") from error
 
 
 def write_archive(target: Path, content: Mapping[str, Any]) -> None:

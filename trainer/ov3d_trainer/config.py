@@ -53,10 +53,14 @@ class InputsConfig:
 
 @dataclass(kw_only=True)
 class NetworkConfig:
-    """Which network: a name of `ov3d_trainer.model.ARCHITECTURES` and what computes its convolutions."""
+    """Which network: a name of `ov3d_trainer.model.ARCHITECTURES` and what computes its convolutions.
+
+    With `anchors` its features are drawn to the teacher's text rows, see `ov3d_trainer.anchors`.
+    """
 
     architecture: str = "narrow"
     backend: str = "torch"
+    anchors: bool = False
 
 
 @dataclass(kw_only=True)

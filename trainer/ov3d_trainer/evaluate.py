@@ -91,7 +91,7 @@ def ask_for(words: WordList, teacher: Teacher, encoder: TextEncoder) -> QuerySet
     Names without a text row are left out, and so are synonyms that the text side lacks.
     """
     words = queryable(words, encoder)
-    if hasattr(teacher, "decoder"):  # a bank of captions is no vocabulary
+    if teacher.targets.decoder is not None:  # the kinds it was trained with are no vocabulary
         return make_queries(
             words.labels, encoder, templates=words.templates, background=words.background, threshold=words.threshold
         )
@@ -152,7 +152,8 @@ def taught_labels(
     none = len(queries.labels)
     if isinstance(supervision, Supervision):
         return _class_of(teacher.targets.names, queries.names)[supervision.target]
-    features = supervision.code.astype(np.float32) @ teacher.decoder.numpy()  # type: ignore[attr-defined]
+    assert teacher.targets.decoder is not None  # such a teacher has one
+    features: NDArray[np.float32] = supervision.code.astype(np.float32) @ teacher.targets.decoder
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     label, _ = label_voxels(features @ queries.text.T, queries)
     taught = np.full(points, none, dtype=np.int64)

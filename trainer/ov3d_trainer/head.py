@@ -19,7 +19,10 @@ _EPSILON = 1e-12
 def text_similarity(
     model: SparseUNet, features: torch.Tensor, index: Mapping[str, torch.Tensor], text: torch.Tensor
 ) -> torch.Tensor:
-    """Return `model(features, index) @ text.T` (V, K) for unit rows `text` (K, D), with the same gradients."""
+    """Return `model(features, index) @ text.T` (V, K) for unit rows `text` (K, D), with the same gradients.
+
+    Anchors take no part: losses compare what the network says before these.
+    """
     hidden = hidden_features(model, features, index)
     return linear_similarity(hidden, model.final.weight, model.final.bias, text)
 

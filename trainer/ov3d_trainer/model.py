@@ -27,6 +27,7 @@ from torch import nn
 
 from ov3d_perception.errors import ConfigError
 
+from .anchors import TextAnchors
 from .backends import ChildTable, PairTable, SparseConvBackend, open_backend, read_tables
 from .layers import BasicBlock, StridedConv, SubmanifoldConv, TransposedConv, VoxelNorm
 
@@ -36,7 +37,8 @@ class UNetConfig:
     """Shape of a `SparseUNet`.
 
     `channels` and `layers` list width and number of residual blocks of every stage, the levels - 1 down stages first
-    and the levels - 1 up stages after them. `architecture` is the name these came from, for the model card.
+    and the levels - 1 up stages after them. `architecture` is the name these came from, for the model card. `anchors`
+    texts draw the features near them (see `anchors.py`), 0 for none.
     """
 
     architecture: str
@@ -47,6 +49,8 @@ class UNetConfig:
     layers: tuple[int, ...]
     stem_kernel: int = 3
     levels: int = 5
+    anchors: int = 0
+    anchor_temperature: float = 0.05
 
     def __post_init__(self) -> None:
         stages = 2 * (self.levels - 1)
@@ -60,6 +64,8 @@ class UNetConfig:
             raise ConfigError(f"network: widths and layers must be positive, got {self}.")
         if self.stem_kernel not in (3, 5):
             raise ConfigError(f"network.stem_kernel: expected 3 or 5, got {self.stem_kernel}.")
+        if self.anchors < 0 or self.anchor_temperature <= 0:
+            raise ConfigError(f"network: expected anchors >= 0 at a positive temperature, got {self}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
@@ -96,7 +102,15 @@ ARCHITECTURES: dict[str, Architecture] = {
 small CPUs. Figures per sweep stand in docs/performance.md."""
 
 
-def unet_config(name: str, *, in_features: int, embedding_dim: int, stem_kernel: int = 3) -> UNetConfig:
+def unet_config(
+    name: str,
+    *,
+    in_features: int,
+    embedding_dim: int,
+    stem_kernel: int = 3,
+    anchors: int = 0,
+    anchor_temperature: float = 0.05,
+) -> UNetConfig:
     """Return the configuration of a named architecture; `ConfigError` lists the names there are."""
     if name not in ARCHITECTURES:
         raise ConfigError(f"network: unknown architecture '{name}'. Choose from {', '.join(ARCHITECTURES)}.")
@@ -110,6 +124,8 @@ def unet_config(name: str, *, in_features: int, embedding_dim: int, stem_kernel:
         layers=shape.layers,
         stem_kernel=stem_kernel,
         levels=len(shape.channels) // 2 + 1,
+        anchors=anchors,
+        anchor_temperature=anchor_temperature,
     )
 
 
@@ -206,6 +222,9 @@ class SparseUNet(nn.Module):
             inputs = outputs
         self.up = nn.ModuleList(ups)
         self.final = Final(inputs, config.embedding_dim, generator)
+        self.anchors = (
+            TextAnchors(config.anchors, config.embedding_dim, config.anchor_temperature) if config.anchors else None
+        )
 
     def forward(
         self, features: torch.Tensor, index: Mapping[str, torch.Tensor], *, rows: torch.Tensor | None = None
@@ -226,7 +245,8 @@ class SparseUNet(nn.Module):
             features = stage(features, skipped.pop(), tables.children[level], tables.pairs[level], self.backend)
         if rows is not None:
             features = features.index_select(0, rows)
-        return nn.functional.normalize(self.final(features), dim=1)
+        features = nn.functional.normalize(self.final(features), dim=1)
+        return features if self.anchors is None else self.anchors(features)
 
 
 def _blocks(inputs: int, outputs: int, layers: int, generator: torch.Generator) -> nn.ModuleList:

@@ -16,4 +16,5 @@ def make_optimiser(parameters: Iterable[torch.nn.Parameter], config: OptimiserCo
         lr=config.learning_rate,
         betas=(config.betas[0], config.betas[1]),
         weight_decay=config.weight_decay,
+        fused=True,
     )

@@ -33,7 +33,7 @@ from .model import SparseUNet, UNetConfig, unet_config
 from .optimiser import make_optimiser
 from .report import loss_figure, read_metrics, save_figure
 from .schedule import rate_factor
-from .teacher import Teacher, make_teacher
+from .teacher import Targets, Teacher, make_teacher
 from .text import open_text
 from .vocabulary import WordList, queryable, read_vocabulary
 
@@ -104,11 +104,7 @@ def start_run(config: TrainConfig) -> Run:
         raise DataError("data: the data set has no samples. Check `data`.")
     teacher = make_teacher(config.teacher, words, encoder, source[0])
     samples = PreparedSamples(source, teacher)
-    architecture = config.network.architecture
-    network = unet_config(
-        architecture, in_features=len(spec.features), embedding_dim=encoder.dim, stem_kernel=spec.stem_kernel
-    )
-    model = SparseUNet(network, backend=config.network.backend, seed=config.seed)
+    model = make_model(config, spec, teacher.targets)
     objective = make_objective(config.loss, teacher)
     objective = objective.balanced(count_targets(samples, spec, objective), config.loss)
     optimiser = make_optimiser(model.parameters(), config.optimiser)
@@ -119,11 +115,27 @@ def start_run(config: TrainConfig) -> Run:
         text_space=encoder.space,
         teacher=teacher,
         samples=samples,
-        network=network,
+        network=model.config,
         model=model,
         objective=objective,
         optimiser=optimiser,
     )
+
+
+def make_model(config: TrainConfig, spec: InputSpec, targets: Targets) -> SparseUNet:
+    """Return a new network for these inputs, with the targets as its anchors where the configuration wants any."""
+    network = unet_config(
+        config.network.architecture,
+        in_features=len(spec.features),
+        embedding_dim=targets.text.shape[1],
+        stem_kernel=spec.stem_kernel,
+        anchors=len(targets.names) if config.network.anchors else 0,
+        anchor_temperature=config.loss.temperature,
+    )
+    model = SparseUNet(network, backend=config.network.backend, seed=config.seed)
+    if model.anchors is not None:
+        model.anchors.text.copy_(torch.from_numpy(targets.text))
+    return model
 
 
 def count_targets(samples: PreparedSamples, spec: InputSpec, objective: Objective) -> torch.Tensor:

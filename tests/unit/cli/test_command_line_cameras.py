@@ -58,7 +58,7 @@ def write_tower(path: Path, *, space: str = SPACE) -> None:
     outputs = [value("feature", TensorProto.FLOAT, ["P", 3])]
     graph = helper.make_graph(nodes, "tower", inputs, outputs, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    helper.set_model_props(model, {CARD_KEY: ImageCard(text_space=space, embedding_dim=3, stride=1).to_json()})
+    helper.set_model_props(model, {CARD_KEY: ImageCard(text_space=space, embedding_dim=3, image_width=1000).to_json()})
     onnx.save(model, str(path))
 
 

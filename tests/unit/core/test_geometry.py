@@ -1,5 +1,7 @@
 """Transforms: directions, inverses and quaternions worked by hand."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -79,3 +81,11 @@ def test_broken_transform_is_refused_by_name(broken: np.ndarray, message: str) -
 def test_zero_quaternion_of_an_empty_message_is_refused() -> None:
     with pytest.raises(GeometryError, match="quaternion"):
         rotation_from_quaternion([0.0, 0.0, 0.0, 0.0])
+
+
+def test_points_that_are_not_finite_stay_so_without_a_warning() -> None:
+    points = np.array([[np.inf, 0.0, 0.0], [0.0, np.nan, 0.0], [1.0, 2.0, 3.0]], dtype=np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        moved = transform_points(make_transform(QUARTER_TURN_LEFT, [0.0, 0.0, 0.0]), points)
+    assert np.isfinite(moved).all(axis=1).tolist() == [False, False, True]

@@ -32,11 +32,22 @@ def trained_like(config):
             ):
                 tensor.copy_(torch.rand(tensor.shape, generator=generator) * (high - low) + low)
     model.final.bias.data.normal_(generator=generator)
+    if model.anchors is not None:
+        model.anchors.text.copy_(
+            torch.nn.functional.normalize(torch.randn(model.anchors.text.shape, generator=generator))
+        )
     return model.eval()
 
 
-def small_config(stem_kernel=3, embedding_dim=16):
-    return UNetConfig(architecture="test", in_features=3, embedding_dim=embedding_dim, stem_kernel=stem_kernel, **SHAPE)
+def small_config(stem_kernel=3, embedding_dim=16, anchors=0):
+    return UNetConfig(
+        architecture="test",
+        in_features=3,
+        embedding_dim=embedding_dim,
+        stem_kernel=stem_kernel,
+        anchors=anchors,
+        **SHAPE,
+    )
 
 
 def open_graph(graph, threads=1):
@@ -73,9 +84,9 @@ def assert_graph_equals_torch(model, session, features, index, text):
     np.testing.assert_allclose(similarity, expected @ text.T, rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("stem_kernel", [3, 5])
-def test_one_session_takes_any_number_of_voxels_and_queries(stem_kernel):
-    model = trained_like(small_config(stem_kernel))
+@pytest.mark.parametrize(("stem_kernel", "anchors"), [(3, 0), (5, 0), (3, 4), (3, 30)])
+def test_one_session_takes_any_number_of_voxels_and_queries(stem_kernel, anchors):
+    model = trained_like(small_config(stem_kernel, anchors=anchors))
     session = open_graph(student_graph(model))
     for voxels, queries in ((300, 4), (0, 3), (1, 1), (2, 9), (700, 0), (0, 0)):
         features, index = some_cloud(voxels, stem_kernel)

@@ -4,11 +4,14 @@ import hashlib
 
 import numpy as np
 import pytest
+import torch
 
 from ov3d_trainer.image_tower.checkpoint import TowerCheckpoint
 from ov3d_trainer.image_tower.network import ImageTower, ImageTowerConfig
 
-TINY = ImageTowerConfig(embedding_dim=16, channels=(8, 8, 8, 8, 8), blocks=(1, 1, 1, 1), hidden=8)
+TINY = ImageTowerConfig(
+    embedding_dim=16, channels=(8, 8, 8, 8, 8), blocks=(1, 1, 1, 1), decoder=(8, 8, 8, 8), image_width=64, anchors=2
+)
 
 
 class InventedText:
@@ -35,6 +38,10 @@ def text():
 @pytest.fixture
 def checkpoint():
     model = ImageTower(TINY, seed=3)
+    model.anchors.text.copy_(torch.from_numpy(InventedText().encode(["car", "tree"])))
     return TowerCheckpoint(
-        network=TINY, text_space="test:invented", bank=("a car", "a tree"), model_state=model.state_dict()
+        network=TINY,
+        text_space="test:invented",
+        kinds=("car", "tree"),
+        model_state=model.state_dict(),
     )

@@ -40,28 +40,32 @@ def teacher(checkpoint, text, sample, tmp_path):
     return make_teacher(TeacherConfig(kind="pixel_text", path=str(tmp_path / "tower.pt")), WORDS, text, sample)
 
 
-def test_teacher_gives_the_mean_of_what_the_pixels_say(teacher, checkpoint, sample):
+def pixels_of_first_point(tower, sample):
+    """Return what the tower's last layer reads where the first point falls, one row per view."""
+    pixel = np.array([[4.0, 2.0]], np.float32)
+    return torch.cat([hidden_at(tower, view.image, pixel) for view in sample.frame.cameras])
+
+
+def test_teacher_gives_the_mean_of_what_the_pixels_say_before_the_anchors(teacher, checkpoint, sample):
     supervision = teacher.supervise(sample)
     assert supervision.rows.tolist() == [0, 1]  # the third point is behind the cameras, the last behind the first
     tower = build_tower(checkpoint)
     with torch.no_grad():
-        unit = [
-            tower.project(hidden_at(tower, view.image, np.array([[4.0, 2.0]], np.float32)))[0]
-            for view in sample.frame.cameras
-        ]
-    found = supervision.code[0].astype(np.float32) @ teacher.decoder.numpy()
-    np.testing.assert_allclose(found, torch.stack(unit).mean(dim=0).numpy(), atol=2e-3)  # float16
+        unit = torch.nn.functional.normalize(tower.final(pixels_of_first_point(tower, sample)), dim=1)
+    found = supervision.code[0].astype(np.float32) @ teacher.targets.decoder
+    np.testing.assert_allclose(found, unit.mean(dim=0).numpy(), atol=2e-3)  # float16
+    assert teacher.targets.names == ("car", "tree")
+    np.testing.assert_array_equal(teacher.targets.text, tower.anchors.text.numpy())
 
 
-def test_robot_reads_the_same_features_as_the_teacher(teacher, checkpoint, sample, tmp_path):
+def test_robot_reads_the_mean_of_what_the_pixels_say_after_the_anchors(teacher, checkpoint, sample, tmp_path):
     export_image_tower(checkpoint, tmp_path)
     camera = camera_features(sample.frame, ImageTowerSession(tmp_path / "image.onnx", threads=1))
-    supervision = teacher.supervise(sample)
-    taught = supervision.code.astype(np.float32) @ teacher.decoder.numpy()
-    np.testing.assert_array_equal(camera.rows, supervision.rows)
-    np.testing.assert_allclose(
-        camera.feature, taught / np.linalg.norm(taught, axis=1, keepdims=True), atol=6e-3
-    )  # float16 weights and codes
+    np.testing.assert_array_equal(camera.rows, teacher.supervise(sample).rows)
+    tower = build_tower(checkpoint)
+    with torch.no_grad():
+        mean = tower.project(pixels_of_first_point(tower, sample)).mean(dim=0).numpy()
+    np.testing.assert_allclose(camera.feature[0], mean / np.linalg.norm(mean), atol=6e-3)  # float16 weights
 
 
 def test_tower_of_another_space_is_refused(checkpoint, text, sample, tmp_path):

@@ -9,7 +9,14 @@ import torch
 from ov3d_perception.errors import ConfigError, ModelError
 from ov3d_perception.inputs import InputSpec
 from ov3d_perception.queries import LabelSpec
-from ov3d_trainer.checkpoint import Checkpoint, Vocabulary, build_model, load_checkpoint, save_checkpoint
+from ov3d_trainer.checkpoint import (
+    CHECKPOINT_VERSION,
+    Checkpoint,
+    Vocabulary,
+    build_model,
+    load_checkpoint,
+    save_checkpoint,
+)
 from ov3d_trainer.model import SparseUNet, UNetConfig
 
 NETWORK = UNetConfig(
@@ -97,7 +104,7 @@ def other_version(path):
 
 
 def missing_parts(path):
-    torch.save({"ov3d_checkpoint": 1, "network": {}}, path)
+    torch.save({"ov3d_checkpoint": CHECKPOINT_VERSION, "network": {}}, path)
 
 
 def no_torch_zip(path):

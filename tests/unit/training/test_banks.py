@@ -6,7 +6,6 @@ import pytest
 from ov3d_perception.errors import ConfigError, ModelError
 from ov3d_perception.text.bank import read_bank
 from ov3d_trainer.bank_making import bank_from_rows, read_names
-from ov3d_trainer.vocabulary import read_vocabulary
 
 
 def write_rows(folder, name, names, vectors):
@@ -36,38 +35,6 @@ def test_names_may_occur_once(tmp_path):
     (tmp_path / "names.yaml").write_text("[car, Car]", encoding="utf-8")
     with pytest.raises(ConfigError, match="twice: \\['car'\\]"):
         read_names(tmp_path / "names.yaml")
-
-
-def test_demo_bank_holds_every_name_of_its_list_and_vocabulary(configs):
-    bank = read_bank(configs / "demo_bank.npz")
-    assert bank.names == read_names(configs / "demo_names.yaml").names
-    assert set(read_vocabulary(configs / "street_vocabulary.yaml").names) <= set(bank.names)
-    assert (configs / "demo_bank.npz").stat().st_size <= 300_000
-
-
-@pytest.mark.parametrize(
-    ("word", "kind"),
-    [
-        ("automobile", "car"),
-        ("van", "car"),
-        ("pedestrian", "person"),
-        ("shrub", "bush"),
-        ("motorbike", "motorcycle"),
-        ("bike", "bicycle"),
-        ("lamp post", "pole"),
-        ("road sign", "traffic sign"),
-        ("street", "road"),
-        ("lawn", "grass"),
-        ("house", "building"),
-        ("railing", "fence"),
-        ("barricade", "barrier"),
-    ],
-)
-def test_demo_bank_keeps_other_words_nearest_to_what_they_mean(configs, word, kind):
-    bank = read_bank(configs / "demo_bank.npz")
-    kinds = read_vocabulary(configs / "street_vocabulary.yaml").names
-    similarity = bank.encode([word]) @ bank.encode(kinds).T
-    assert kinds[int(similarity.argmax())] == kind
 
 
 def test_sentence_encoder_gives_the_published_vector():

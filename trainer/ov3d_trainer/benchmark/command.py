@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..config import SourceConfig
 from ..data.dataset import open_source
+from ..data.sample import SampleSource
 from ..data.simulate.kinds import KIND_OF
 from ..report import save_figure, table
 from ..vocabulary import read_vocabulary
 from .classes import room_class_of_kind, street_class_of_kind
-from .measure import Answers, measure, phrases_of
+from .measure import SEEN, Answers, measure, phrases_of
+from .pictures import heat_sheet
 from .questions import (
     ClassQuestion,
     RankQuestion,
@@ -67,8 +69,9 @@ def run_benchmark(options: BenchmarkOptions) -> dict[str, Any]:
     report: dict[str, Any] = {"bundle": options.bundle.name}
     for name, (config, classes, ranks) in worlds.items():
         if config.seeds:
-            answers = measure(bundle, open_source(config, options.cache or None), classes, ranks)
-            report[name] = _figures(answers, config.seeds, classes, ranks)
+            source = open_source(config, options.cache or None)
+            report[name] = _figures(measure(bundle, source, classes, ranks), config.seeds, classes, ranks)
+            _write_heat(options.out, name, bundle, source, ranks, report[name]["ranks"])
     if options.keyframe is not None:
         report["real nuScenes keyframe"] = keyframe_report(bundle, street[1], options.keyframe)
     if options.kitti is not None:
@@ -92,6 +95,26 @@ def class_questions(vocabulary: Path, class_of_kind: Mapping[str, str]) -> tuple
     )
 
 
+def _write_heat(
+    out: Path,
+    name: str,
+    bundle: BundleSources,
+    source: SampleSource,
+    ranks: Sequence[RankQuestion],
+    figures: Mapping[str, Any],
+) -> None:
+    """Write a page of pictures, one pair per phrase (those that rank among few are left out)."""
+    areas = {title: found.get(f"{ENSEMBLE}, {SEEN}", {}).get("area") for title, found in figures.items()}
+    sheet = heat_sheet(bundle, source, [rank for rank in ranks if rank.among is None], areas)
+    if sheet is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        save_figure(sheet, out / f"{_file_name(name)}_heat.png")
+
+
+def _file_name(part: str) -> str:
+    return part.replace(" ", "_")
+
+
 def write_report(out: Path, report: Mapping[str, Any]) -> None:
     """Write the report as JSON and as text, and a plot for each part that has figures."""
     out.mkdir(parents=True, exist_ok=True)
@@ -100,7 +123,7 @@ def write_report(out: Path, report: Mapping[str, Any]) -> None:
     for name, part in report.items():
         if not isinstance(part, dict):
             continue
-        file = name.replace(" ", "_")
+        file = _file_name(name)
         if NAMED in part.get("classes", {}):
             save_figure(class_plot(part["classes"][NAMED], f"Held-out {name}"), out / f"{file}_classes.png")
         if part.get("ranks"):

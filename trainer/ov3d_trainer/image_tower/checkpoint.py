@@ -11,20 +11,20 @@ import torch
 
 from ov3d_perception.errors import ModelError
 
-from ..checkpoint import read_archive, write_archive
+from ..checkpoint import load_weights, read_archive, write_archive
 from .network import ImageTower, ImageTowerConfig
 
 _VERSION_KEY = "ov3d_image_tower"
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TowerCheckpoint:
-    """What training has learnt: `bank` are the captions of its loss, `text_space` names the vectors it learnt."""
+    """What training has learnt in the space `text_space`; `kinds` are the names of the anchors in the model's state."""
 
     network: ImageTowerConfig
     text_space: str
-    bank: tuple[str, ...]
+    kinds: tuple[str, ...]
     model_state: Mapping[str, torch.Tensor]
     training: dict[str, Any] = field(default_factory=dict)
 
@@ -35,7 +35,7 @@ def save_tower(path: Path | str, checkpoint: TowerCheckpoint) -> None:
         _VERSION_KEY: _VERSION,
         "network": checkpoint.network.to_dict(),
         "text_space": checkpoint.text_space,
-        "bank": list(checkpoint.bank),
+        "kinds": list(checkpoint.kinds),
         "training": checkpoint.training,
         "model_state": dict(checkpoint.model_state),
     }
@@ -51,7 +51,7 @@ def load_tower(path: Path | str) -> TowerCheckpoint:
         return TowerCheckpoint(
             network=ImageTowerConfig.from_dict(content["network"]),
             text_space=str(content["text_space"]),
-            bank=tuple(content["bank"]),
+            kinds=tuple(content["kinds"]),
             model_state=dict(content["model_state"]),
             training=dict(content["training"]),
         )
@@ -62,9 +62,5 @@ def load_tower(path: Path | str) -> TowerCheckpoint:
 def build_tower(checkpoint: TowerCheckpoint) -> ImageTower:
     """Return the network with the checkpoint's weights, in evaluation mode; `ModelError` where they do not fit."""
     model = ImageTower(checkpoint.network)
-    try:
-        model.load_state_dict(checkpoint.model_state)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"image tower: its weights do not fit its network ({reason}). Use another file.") from error
+    load_weights(model, checkpoint.model_state, "image tower")
     return model.eval()

@@ -1,7 +1,6 @@
-"""What pixels are called: concepts (a kind with colour and state), their text vectors, and a bank of captions.
+"""What pixels are called: concepts (a kind with colour and state) and the text vectors of concepts and of plain kinds.
 
-The target of a pixel is the mean vector of its concept's captions, so that it stays on the manifold of texts; the bank
-is what the softmax of the loss runs over.
+A vector is the mean of the concept's captions, so that it lies where people's words for it lie.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from ov3d_perception.text.encoder import TextEncoder
 
 from ..data.sample import SceneObject
-from ..data.simulate.words import captions, with_article, words_of
+from ..data.simulate.words import captions
 
 SKY_CAPTIONS = ("sky", "the sky", "the blue sky", "clouds in the sky", "the open sky above")
 
@@ -52,17 +51,9 @@ def make_concepts(things: Iterable[SceneObject], encoder: TextEncoder) -> Concep
     return Concepts(things=listed, text=np.stack(rows).astype(np.float32))
 
 
-def caption_bank(concepts: Concepts) -> tuple[str, ...]:
-    """Return the captions that compete in the loss: names, synonyms and phrases of all kinds, and colours of things."""
-    texts: list[str] = []
-    for thing in concepts.things:
-        if thing.kind == "sky":
-            texts += SKY_CAPTIONS[:2]
-            continue
-        words = words_of(thing.kind)
-        texts += [thing.kind, *(with_article(name) for name in words.names), *words.phrases]
-        texts += [with_article(f"{part} {thing.kind}") for part in (thing.color, thing.state) if part]
-    return tuple(dict.fromkeys(texts))
+def plain_concepts(things: Iterable[SceneObject]) -> tuple[SceneObject, ...]:
+    """Return the kinds of concepts without colour and state, each once, sorted."""
+    return tuple(SceneObject(kind=kind) for kind in sorted({thing.kind for thing in things}))
 
 
 def training_captions(things: Iterable[SceneObject]) -> list[str]:

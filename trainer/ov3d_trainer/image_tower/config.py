@@ -19,20 +19,20 @@ class CropConfig:
     `kind_balance` and `pixel_balance` in [0, 1]: 0 draws crops (pixels) as kinds are frequent, 1 draws kinds alike.
     """
 
-    batch: int = 12
-    width: int = 224
-    height: int = 160
-    pixels: int = 384
-    kind_balance: float = 0.6
-    pixel_balance: float = 0.5
+    batch: int = 24
+    width: int = 112
+    height: int = 80
+    pixels: int = 128
+    kind_balance: float = 0.4
+    pixel_balance: float = 0.25
 
 
 @dataclass(kw_only=True)
 class ImageTowerTraining:
     """One training of the image tower.
 
-    `text`: bank or folder with a text tower whose vectors it learns. `cosine` and `divergence` weigh the two terms of
-    the loss, `temperature` is that of both softmaxes. `average`: decay of the moving average of weights.
+    `text`: bank or folder with a text tower whose vectors it learns. `cosine`, `kind` and `detail` weigh the
+    terms of the loss, `temperature` is that of both softmaxes. `average`: decay of the moving average of weights.
     """
 
     name: str = "image_tower"
@@ -43,12 +43,14 @@ class ImageTowerTraining:
     text: str = ""
     channels: list[int] = field(default_factory=lambda: [32, 64, 96, 160, 224])
     blocks: list[int] = field(default_factory=lambda: [1, 2, 2, 2])
-    hidden: int = 48
+    image_width: int = 200
+    decoder: list[int] = field(default_factory=lambda: [160, 96, 64, 48])
     crops: CropConfig = field(default_factory=CropConfig)
-    cosine: float = 1.0
-    divergence: float = 1.0
+    cosine: float = 0.3
+    kind: float = 1.0
+    detail: float = 0.3
     temperature: float = 0.05
-    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(learning_rate=3e-3, weight_decay=1e-2))
+    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(learning_rate=6e-3, weight_decay=1e-2))
     schedule: ScheduleConfig = field(default_factory=lambda: ScheduleConfig(warm_up=0.05))
     average: float = 0.998
     steps: int = 3000
@@ -60,12 +62,14 @@ def load_tower_config(path: Path | str | None = None, settings: Sequence[str] = 
     """Read and check; `ConfigError` names what is wrong."""
     config = read_settings(ImageTowerTraining, path, settings)
     fine = {
-        "channels": len(config.channels) == 5 and min(config.channels) > 0,
-        "blocks": len(config.blocks) == 4 and min(config.blocks) > 0,
+        "channels": len(config.channels) > 1 and min(config.channels) > 0,
+        "blocks": len(config.blocks) == len(config.channels) - 1 and min(config.blocks) > 0,
+        "decoder": len(config.decoder) == len(config.channels) - 1 and min(config.decoder) > 0,
         "temperature": config.temperature > 0,
         "steps": config.steps > 0,
         "average": 0 <= config.average < 1,
         "crops": min(config.crops.batch, config.crops.pixels) > 0 and min(config.crops.width, config.crops.height) > 31,
+        "image_width": config.image_width > 31,
     }
     for key, good in fine.items():
         if not good:

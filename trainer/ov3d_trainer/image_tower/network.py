@@ -1,13 +1,16 @@
-"""The pixel-text network: a small convolutional U-Net with one feature vector per 2 x 2 pixels.
+"""The pixel-text network: a small convolutional U-Net with one feature vector per 2 x 2 pixels of a shrunk image.
 
-The encoder halves the image five times, the decoder comes back to half its size; a pooled summary of the whole image
-joins at the coarsest level. The last layer is linear, so that a pixel's feature is `hidden @ weight + bias` brought to
-unit length: whoever needs the features of few pixels reads `hidden` there and multiplies afterwards.
+Images are shrunk to one width first: an object is judged by all of itself and its surroundings, of which a small
+network sees more where there are fewer pixels. The encoder halves the image five times, the decoder comes back to half
+its size; a pooled summary of the whole image joins at the coarsest level. The last layer is linear, so that a pixel's
+feature is `hidden @ weight + bias` brought to unit length and drawn to the anchors: whoever needs the features of few
+pixels reads `hidden` there and multiplies afterwards.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
@@ -17,8 +20,10 @@ from torch.nn import functional as F
 
 from ov3d_perception.errors import ModelError
 
+from ..anchors import TextAnchors
+
 STRIDE = 2
-"""Pixels of the image per cell of the feature map, in each direction."""
+"""Pixels of the shrunk image per cell of the feature map, in each direction."""
 
 MEAN = (0.45, 0.45, 0.43)
 STD = (0.25, 0.25, 0.26)
@@ -27,12 +32,24 @@ STD = (0.25, 0.25, 0.26)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageTowerConfig:
-    """Widths of the levels at 1/2, 1/4, 1/8, 1/16 and 1/32, residual blocks per level, width before the last layer."""
+    """Widths of the levels at 1/2, 1/4, 1/8 and so on, residual blocks of those from 1/4 on, widths of the decoder.
+
+    `decoder` goes from coarse to fine and ends with the width at 1/2, which the last layer reads. Wider images are
+    shrunk to `image_width` pixels. `anchors` texts draw the features near them (see `anchors.py`), 0 for none.
+    """
 
     embedding_dim: int
     channels: tuple[int, ...] = (32, 64, 96, 160, 224)
     blocks: tuple[int, ...] = (1, 2, 2, 2)
-    hidden: int = 48
+    decoder: tuple[int, ...] = (160, 96, 64, 48)
+    image_width: int = 200
+    anchors: int = 0
+    anchor_temperature: float = 0.05
+
+    @property
+    def hidden(self) -> int:
+        """Width of what the last layer reads."""
+        return self.decoder[-1]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
@@ -47,7 +64,10 @@ class ImageTowerConfig:
                 embedding_dim=int(values["embedding_dim"]),
                 channels=tuple(values["channels"]),
                 blocks=tuple(values["blocks"]),
-                hidden=int(values["hidden"]),
+                decoder=tuple(values["decoder"]),
+                image_width=int(values["image_width"]),
+                anchors=int(values["anchors"]),
+                anchor_temperature=float(values["anchor_temperature"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"image tower: its configuration {values!r:.120} is not one ({error}).") from error
@@ -127,17 +147,27 @@ class ImageTower(nn.Module):
                 for level, (before, after) in enumerate(itertools.pairwise(widths))
             )
             self.context = Context(widths[-1])
-            outputs = [config.hidden, *widths[1:-1]]
-            self.up = nn.ModuleList()
-            coarse = widths[-1]
-            for level in range(3, -1, -1):
-                self.up.append(UpStage(coarse, widths[level], outputs[level]))
-                coarse = outputs[level]
+            coarser = [widths[-1], *config.decoder]
+            self.up = nn.ModuleList(
+                UpStage(coarse, skipped, outputs)
+                for coarse, skipped, outputs in zip(coarser, widths[-2::-1], config.decoder, strict=False)
+            )
             self.final = nn.Linear(config.hidden, config.embedding_dim)
             nn.init.normal_(self.final.weight, std=config.hidden**-0.5)
+        self.anchors = (
+            TextAnchors(config.anchors, config.embedding_dim, config.anchor_temperature) if config.anchors else None
+        )
+
+    def shrink(self, images: torch.Tensor) -> torch.Tensor:
+        """Bring wider images (B, 3, H, W) to the width that the network was trained for; others stay."""
+        height, width = images.shape[2:]
+        if width <= self.config.image_width:
+            return images
+        size = (max(1, math.floor(height * self.config.image_width / width + 0.5)), self.config.image_width)
+        return F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
 
     def hidden(self, images: torch.Tensor) -> torch.Tensor:
-        """Map images (B, 3, H, W), RGB in [0, 1], to (B, C, ceil(H / 2), ceil(W / 2))."""
+        """Map shrunk images (B, 3, H, W), RGB in [0, 1], to (B, C, ceil(H / 2), ceil(W / 2))."""
         mean, std = (torch.tensor(values, dtype=images.dtype).view(1, 3, 1, 1) for values in (MEAN, STD))
         x = self.stem((images - mean) / std)
         skipped = []
@@ -151,8 +181,9 @@ class ImageTower(nn.Module):
 
     def project(self, hidden: torch.Tensor) -> torch.Tensor:
         """Map hidden vectors (..., C) to features (..., D) of unit length."""
-        return F.normalize(self.final(hidden), dim=-1)
+        feature = F.normalize(self.final(hidden), dim=-1)
+        return feature if self.anchors is None else cast(torch.Tensor, self.anchors(feature))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Map images (B, 3, H, W), RGB in [0, 1], to features (B, D, ceil(H / 2), ceil(W / 2)) of unit length."""
+        """Map shrunk images (B, 3, H, W), RGB in [0, 1], to unit features (B, D, ceil(H / 2), ceil(W / 2))."""
         return self.project(self.hidden(images).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)

@@ -97,12 +97,18 @@ class Crops:
 
 
 def draw_crops(
-    data: PixelData, count: int, size: tuple[int, int], balance: float, generator: np.random.Generator
+    data: PixelData,
+    count: int,
+    size: tuple[int, int],
+    balance: float,
+    generator: np.random.Generator,
+    *,
+    image_width: int,
 ) -> Crops:
     """Draw `count` crops of (width, height), each round a pixel of a random kind.
 
-    Kinds are drawn with the power 1 - `balance` of their share: 0 follows the pixels, 1 treats kinds alike. Crops are
-    scaled by 0.6 to 1.6 and mirrored at random.
+    Kinds are drawn with the power 1 - `balance` of their share: 0 follows the pixels, 1 treats kinds alike. A crop
+    shows 0.6 to 1.6 times what it would show of an image shrunk to `image_width`, and is mirrored at random.
     """
     names = list(data.places)
     odds = np.array([data.share[name] for name in names]) ** (1.0 - balance)
@@ -110,7 +116,8 @@ def draw_crops(
     for _ in range(count):
         kind = names[int(generator.choice(len(names), p=odds / odds.sum()))]
         image, row, column = data.places[kind][int(generator.integers(len(data.places[kind])))]
-        picked = _cut(data.images[image], data.concepts[image], (int(row), int(column)), size, generator)
+        zoom = max(1.0, data.images[image].shape[1] / image_width)
+        picked = _cut(data.images[image], data.concepts[image], (int(row), int(column)), size, zoom, generator)
         images.append(picked[0])
         concepts.append(picked[1])
     return Crops(images=np.stack(images), concepts=np.stack(concepts))
@@ -121,12 +128,14 @@ def _cut(
     concepts: NDArray[np.int16],
     center: tuple[int, int],
     size: tuple[int, int],
+    zoom: float,
     generator: np.random.Generator,
 ) -> tuple[NDArray[np.uint8], NDArray[np.int16]]:
     from PIL import Image
 
     height, width = concepts.shape
-    scale = min(float(np.exp(generator.uniform(np.log(0.6), np.log(1.6)))), width / size[0], height / size[1])
+    drawn = zoom * float(np.exp(generator.uniform(np.log(0.6), np.log(1.6))))
+    scale = min(drawn, width / size[0], height / size[1])
     across, down = int(size[0] * scale), int(size[1] * scale)
     left = int(np.clip(center[1] - generator.integers(across), 0, width - across))
     top = int(np.clip(center[0] - generator.integers(down), 0, height - down))

@@ -1,8 +1,9 @@
-"""Trains the image tower: every sampled pixel is pulled to the mean caption of what it shows.
+"""Trains the image tower: a pixel's feature shall be nearest to the words for what it shows.
 
-Two terms: the cosine to that vector, and the divergence between the softmax over a bank of captions that the vector
-has and the one that the feature has. Both are least where the feature equals the vector, so that features stay where
-texts are; a contrastive loss would push them off.
+Three terms: cross-entropy over the plain kinds' text vectors, cross-entropy over the concepts of the pixel's own kind
+(colours and states), and the cosine to the concept's vector, which keeps features where texts are. Hard targets on
+purpose: with a softmax over captions as target, a pixel in doubt between two kinds learns their mean, and that lies
+nearest to some third word.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,17 +25,18 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from ov3d_perception.errors import DataError
+from ov3d_perception.text.encoder import TextEncoder
 
 from .. import __version__
 from ..data.dataset import open_source
-from ..data.sample import UNKNOWN
+from ..data.sample import UNKNOWN, SceneObject
 from ..head import linear_similarity
 from ..optimiser import make_optimiser
 from ..schedule import rate_factor
 from ..settings import save_settings
 from ..text import open_text
 from .checkpoint import TowerCheckpoint, save_tower
-from .concepts import Concepts, caption_bank, encode, make_concepts, training_captions
+from .concepts import make_concepts, plain_concepts, training_captions
 from .config import ImageTowerTraining
 from .network import STRIDE, ImageTower, ImageTowerConfig
 from .pixels import Crops, PixelData, draw_crops, load_pixels
@@ -41,22 +44,20 @@ from .pixels import Crops, PixelData, draw_crops, load_pixels
 CHECKPOINT_FILE = "image_tower.pt"
 METRICS_FILE = "metrics.jsonl"
 CAPTIONS_FILE = "captions.txt"
+_DETAILED = 2048
+"""Pixels of a step that are compared with all concepts, which are ten times as many as kinds."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goals:
-    """What the loss compares with.
-
-    `text` (K, D) per concept, `bank` (M, D). `expected` (K, D) is the mean of the bank under each concept's softmax
-    over it, and `entropy` (K,) that softmax's entropy: the divergence needs no more of it.
-    """
+    """What the loss compares with: `text` (K, D) per concept, `kind_text` (J, D), `kind_of` (K,) row of each's kind."""
 
     text: torch.Tensor
-    bank: torch.Tensor
-    expected: torch.Tensor
-    entropy: torch.Tensor
+    kinds: tuple[str, ...]
+    kind_text: torch.Tensor
+    kind_of: torch.Tensor
 
 
 def train_image_tower(config: ImageTowerTraining) -> Path:
@@ -67,21 +68,27 @@ def train_image_tower(config: ImageTowerTraining) -> Path:
     data = load_pixels(open_source(config.data, config.cache or None), config.seed)
     if not data.images:
         raise DataError("image tower: the data set has no images with labels. Set data.cameras=true.")
-    concepts = make_concepts(data.things, encoder)
-    bank = caption_bank(concepts)
-    goals = make_goals(concepts, data, torch.from_numpy(encode(bank, encoder)), config.temperature)
+    goals = make_goals(data.things, encoder)
     network = ImageTowerConfig(
-        embedding_dim=encoder.dim, channels=tuple(config.channels), blocks=tuple(config.blocks), hidden=config.hidden
+        embedding_dim=encoder.dim,
+        channels=tuple(config.channels),
+        blocks=tuple(config.blocks),
+        decoder=tuple(config.decoder),
+        image_width=config.image_width,
+        anchors=len(goals.kinds),
+        anchor_temperature=config.temperature,
     )
     model = ImageTower(network, seed=config.seed)
+    assert model.anchors is not None  # every image has kinds
+    model.anchors.text.copy_(goals.kind_text)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
     save_settings(out / "config.yaml", config)
     (out / CAPTIONS_FILE).write_text("\n".join(training_captions(data.things)) + "\n", encoding="utf-8")
     _log.info(
-        "image tower: %d images, %d concepts, %d captions in the bank, %d parameters, %d steps of %d crops",
-        len(data.images), len(concepts.things), len(bank), sum(p.numel() for p in model.parameters()),
+        "image tower: %d images, %d concepts of %d kinds, %d parameters, %d steps of %d crops",
+        len(data.images), len(goals.text), len(goals.kinds), sum(p.numel() for p in model.parameters()),
         config.steps, config.crops.batch,
     )  # fmt: skip
     averaged = _run(config, model, data, goals, out / METRICS_FILE)
@@ -91,7 +98,7 @@ def train_image_tower(config: ImageTowerTraining) -> Path:
         TowerCheckpoint(
             network=network,
             text_space=encoder.space,
-            bank=bank,
+            kinds=goals.kinds,
             training={"trainer": __version__, "config": asdict(config), "images": len(data.images)},
             model_state=averaged.state_dict(),
         ),
@@ -99,31 +106,39 @@ def train_image_tower(config: ImageTowerTraining) -> Path:
     return path
 
 
-def make_goals(concepts: Concepts, data: PixelData, bank: torch.Tensor, temperature: float) -> Goals:
-    """Order the concepts' vectors as the pixels number them and compare each with the bank."""
-    row_of = concepts.row_of()
-    text = torch.from_numpy(concepts.text[[row_of[thing] for thing in data.things]])
-    log_probability = F.log_softmax(text @ bank.T / temperature, dim=1)
-    probability = log_probability.exp()
-    entropy = -(probability * log_probability).sum(dim=1)
-    return Goals(text=text, bank=bank, expected=probability @ bank, entropy=entropy)
+def make_goals(things: Sequence[SceneObject], encoder: TextEncoder) -> Goals:
+    """Encode concepts, in the order in which the pixels number them, and their kinds."""
+    concepts, plain = make_concepts(things, encoder), make_concepts(plain_concepts(things), encoder)
+    row_of, kinds = concepts.row_of(), tuple(thing.kind for thing in plain.things)
+    return Goals(
+        text=torch.from_numpy(concepts.text[[row_of[thing] for thing in things]]),
+        kinds=kinds,
+        kind_text=torch.from_numpy(plain.text),
+        kind_of=torch.tensor([kinds.index(thing.kind) for thing in things]),
+    )
 
 
 def tower_loss(
     config: ImageTowerTraining, model: ImageTower, goals: Goals, hidden: torch.Tensor, target: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the mean cosine distance and the mean divergence for hidden vectors (P, C) and concepts (P,).
+) -> dict[str, torch.Tensor]:
+    """Return the mean of each term, and their weighted sum `loss`, for hidden vectors (P, C) and concepts (P,).
 
-    sum_m p_m (log p_m - s_m / T + logsumexp(s / T)) with cosines s = bank @ feature is, for a concept's softmax p,
-    logsumexp(s / T) - expected . feature / T - entropy: no (P, M) array of wanted probabilities is made.
+    The anchors take no part: what is compared is the feature before them.
     """
     weight, bias = model.final.weight.T, model.final.bias
-    feature = model.project(hidden)
-    cosine = 1.0 - (feature * goals.text[target]).sum(dim=1)
-    scaled = linear_similarity(hidden, weight, bias, goals.bank) / config.temperature
-    matched = (feature * goals.expected[target]).sum(dim=1) / config.temperature
-    divergence = scaled.logsumexp(dim=1) - matched - goals.entropy[target]
-    return cosine.mean(), divergence.mean()
+    kind = goals.kind_of[target]
+    to_kinds = linear_similarity(hidden, weight, bias, goals.kind_text) / config.temperature
+    target = target[:_DETAILED]
+    to_concepts = linear_similarity(hidden[:_DETAILED], weight, bias, goals.text)
+    others = goals.kind_of != goals.kind_of[target, None]
+    rivals = (to_concepts / config.temperature).masked_fill(others, float("-inf"))
+    parts = {
+        "kind": F.cross_entropy(to_kinds, kind),
+        "detail": F.cross_entropy(rivals, target),
+        "cosine": 1.0 - to_concepts.gather(1, target[:, None]).mean(),
+    }
+    total = config.kind * parts["kind"] + config.detail * parts["detail"] + config.cosine * parts["cosine"]
+    return {"loss": total, **parts}
 
 
 def _run(config: ImageTowerTraining, model: ImageTower, data: PixelData, goals: Goals, metrics: Path) -> ImageTower:
@@ -154,7 +169,8 @@ def _run(config: ImageTowerTraining, model: ImageTower, data: PixelData, goals: 
 def _crops_of_step(config: ImageTowerTraining, data: PixelData, step: int) -> Crops:
     generator = np.random.default_rng([config.seed, 12, step])
     crops = config.crops
-    return draw_crops(data, crops.batch, (crops.width, crops.height), crops.kind_balance, generator)
+    size = (crops.width, crops.height)
+    return draw_crops(data, crops.batch, size, crops.kind_balance, generator, image_width=config.image_width)
 
 
 def _one_step(
@@ -174,13 +190,12 @@ def _one_step(
     concepts = torch.from_numpy(crops.concepts[:, ::STRIDE, ::STRIDE].astype(np.int64))
     at = sample_pixels(concepts, pixel_odds, config.crops.pixels * len(concepts), generator)
     picked = hidden.permute(0, 2, 3, 1).reshape(-1, hidden.shape[1])[at].float()
-    cosine, divergence = tower_loss(config, model, goals, picked, concepts.reshape(-1)[at])
-    loss = config.cosine * cosine + config.divergence * divergence
+    parts = tower_loss(config, model, goals, picked, concepts.reshape(-1)[at])
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()
+    parts["loss"].backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), config.optimiser.gradient_clip or float("inf"))
     optimiser.step()
-    return {"loss": float(loss.detach()), "cosine": float(cosine.detach()), "divergence": float(divergence.detach())}
+    return {name: float(value.detach()) for name, value in parts.items()}
 
 
 def change_colours(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -127,12 +127,11 @@ class FeatureObjective:
 def make_objective(config: LossConfig, teacher: Teacher) -> Objective:
     """Return the loss for a teacher's kind of supervision; weights per text row are 1."""
     text = torch.from_numpy(teacher.targets.text)
-    decoder = getattr(teacher, "decoder", None)
     even = torch.ones(len(text))
-    if decoder is not None:
+    if teacher.targets.decoder is not None:
         return FeatureObjective(
             text=text,
-            decoder=decoder,
+            decoder=torch.from_numpy(teacher.targets.decoder),
             class_weight=even,
             cosine=config.cosine,
             divergence=config.cross_entropy,

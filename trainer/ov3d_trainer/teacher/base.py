@@ -29,12 +29,14 @@ class Targets:
     """The text rows a student can be pulled towards.
 
     `names` K words, `text` (K, D) float32, unit length. `not_queryable` maps teacher names that supervise nothing to
-    the reason.
+    the reason. `decoder` (C, D) float32 turns the codes of a teacher with features of its own into these; None for a
+    teacher that names points.
     """
 
     names: tuple[str, ...]
     text: NDArray[np.float32]
     not_queryable: Mapping[str, str]
+    decoder: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,6 @@ from ov3d_perception.types import CameraView
 from ..data.sample import Sample
 from ..head import linear_length
 from ..image_tower.checkpoint import build_tower, load_tower
-from ..image_tower.concepts import encode
 from ..image_tower.network import STRIDE, ImageTower
 from ..lift import LiftOptions
 from .base import FeatureSupervision, Targets
@@ -25,21 +24,20 @@ from .base import FeatureSupervision, Targets
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PixelTextTeacher:
-    """Supervises every point that a camera sees with the mean feature of its pixels.
+    """Supervises every point that a camera sees with the mean feature of its pixels, before the anchors.
 
-    `targets` are the captions of the tower's own bank. A feature is kept as `code @ decoder`, (C + 1) numbers instead
-    of D: what the tower's last layer reads, and 1 for its bias, divided by the feature's length.
+    `targets` are the kinds of object that the tower was trained with. A feature is kept as `code @ targets.decoder`,
+    (C + 1) numbers instead of D: what the tower's last layer reads, and 1 for its bias, divided by the length.
     """
 
     tower: ImageTower
     targets: Targets
     lift: LiftOptions
-    decoder: torch.Tensor = field(repr=False)
 
     def supervise(self, sample: Sample) -> FeatureSupervision:
         """Run the tower on the sample's images and read it at the points."""
         points = sample.frame.points
-        total = np.zeros((len(points), self.decoder.shape[0]), np.float32)
+        total = np.zeros((len(points), self.tower.config.hidden + 1), np.float32)
         views = np.zeros(len(points), np.int64)
         for view in sample.frame.cameras:
             rows, code = self._read(points, view)
@@ -64,8 +62,10 @@ class PixelTextTeacher:
 def hidden_at(tower: ImageTower, image: NDArray[np.uint8], pixels: NDArray[np.float32]) -> torch.Tensor:
     """Return what the tower's last layer reads (P, C) in the cells nearest to pixels (P, 2) of an image (H, W, 3)."""
     with torch.no_grad():
-        hidden = tower.hidden(torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255.0)[0]
-    cells = np.rint(pixels / STRIDE).astype(np.int64)
+        shown = tower.shrink(torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255.0)
+        hidden = tower.hidden(shown)[0]
+    ratio = np.array(shown.shape[:1:-1]) / (image.shape[1], image.shape[0])  # (u, v)
+    cells = np.rint(((pixels + 0.5) * ratio - 0.5) / STRIDE).astype(np.int64)
     column = np.clip(cells[:, 0], 0, hidden.shape[2] - 1)
     row = np.clip(cells[:, 1], 0, hidden.shape[1] - 1)
     return hidden[:, torch.from_numpy(row), torch.from_numpy(column)].T.contiguous()
@@ -82,9 +82,15 @@ def open_pixel_text_teacher(path: str, encoder: TextEncoder, lift: LiftOptions) 
             "Give the text side that the tower was trained with."
         )
     tower = build_tower(checkpoint).requires_grad_(False)
+    if tower.anchors is None:
+        raise ConfigError(f"teacher.path: {path} has no anchors to compare student and teacher by. Train it again.")
     return PixelTextTeacher(
         tower=tower,
-        targets=Targets(names=checkpoint.bank, text=encode(checkpoint.bank, encoder), not_queryable={}),
+        targets=Targets(
+            names=checkpoint.kinds,
+            text=tower.anchors.text.numpy(),
+            not_queryable={},
+            decoder=torch.cat([tower.final.weight.T, tower.final.bias[None]]).numpy(),
+        ),
         lift=lift,
-        decoder=torch.cat([tower.final.weight.T, tower.final.bias[None]]).detach(),
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ov3d_perception.errors import ModelError
 
-from ..checkpoint import read_archive, write_archive
+from ..checkpoint import load_weights, read_archive, write_archive
 from .network import TextTower, TextTowerConfig
 from .tokens import tokenize
 
@@ -66,11 +66,7 @@ def load_text_tower(path: Path | str) -> TextCheckpoint:
 def build_text_tower(checkpoint: TextCheckpoint) -> TextTower:
     """Return the network with the checkpoint's weights, in evaluation mode; `ModelError` where they do not fit."""
     tower = TextTower(checkpoint.network)
-    try:
-        tower.load_state_dict(checkpoint.model_state)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(f"text tower: its weights do not fit its network ({reason}). Use another file.") from error
+    load_weights(tower, checkpoint.model_state, "text tower")
     return tower.eval()
 
 

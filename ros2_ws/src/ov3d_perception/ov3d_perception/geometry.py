@@ -52,11 +52,13 @@ def invert_transform(b_from_a: FloatArray) -> NDArray[np.float64]:
 
 
 def transform_points(target_from_source: FloatArray, points: NDArray[_Float]) -> NDArray[_Float]:
-    """Move points (N, 3) from the source to the target frame; dtype is kept, NaN rows stay NaN.
+    """Move points (N, 3) from the source to the target frame; dtype is kept, rows that are not finite stay so.
 
     Computed in float64: global nuScenes coordinates exceed 1 km, where float32 resolves only 0.1 mm.
     """
-    moved = points.astype(np.float64) @ target_from_source[:3, :3].T.astype(np.float64) + target_from_source[:3, 3]
+    rotation = target_from_source[:3, :3].T.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # infinity times zero
+        moved = points.astype(np.float64) @ rotation + target_from_source[:3, 3]
     return moved.astype(points.dtype)
 
 

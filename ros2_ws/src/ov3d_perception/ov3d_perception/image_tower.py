@@ -20,24 +20,23 @@ from .errors import FrameError, ModelError
 
 IMAGE_FILE = "image.onnx"
 CARD_KEY = "ov3d_image"
-CARD_FORMAT = 1
+CARD_FORMAT = 2
 IMAGE, PIXELS, FEATURE = "image", "pixels", "feature"
 _HINT = "Export it again with `python -m ov3d_export image-tower`."
-_TYPES = {"format": int, "text_space": str, "embedding_dim": int, "stride": int, "source": dict}
+_TYPES = {"format": int, "text_space": str, "embedding_dim": int, "image_width": int, "source": dict}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageCard:
     """What must be known about an image tower, as JSON under `CARD_KEY` in `image.onnx`.
 
-    `stride` is the width in pixels of the cells that have a feature of their own; `source` says where the weights come
-    from (free strings).
+    The graph shrinks wider images to `image_width` pixels; `source` says where the weights come from (free strings).
     """
 
     format: int = CARD_FORMAT
     text_space: str
     embedding_dim: int
-    stride: int
+    image_width: int
     source: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 UNLABELLED_COLOR = (128, 128, 128)
 
 _FAMILIAR: dict[str, tuple[int, int, int]] = {
-    # Colours of nuScenes' lidarseg classes (formats: nutonomy/nuscenes-devkit) and of words that mean the same.
+    # Colours of nuScenes' lidarseg classes (formats: nutonomy/nuscenes-devkit) and of words that mean the same;
+    # its bus is brown here, because nobody tells its coral from the truck's red.
     "car": (255, 158, 0),
     "truck": (255, 99, 71),
-    "bus": (255, 127, 80),
+    "bus": (150, 75, 0),
     "trailer": (255, 140, 0),
     "construction vehicle": (233, 150, 70),
     "motorcycle": (255, 61, 99),
@@ -32,6 +33,7 @@ _FAMILIAR: dict[str, tuple[int, int, int]] = {
     "manmade": (222, 184, 135),
     "vegetation": (0, 175, 0),
     "tree": (0, 175, 0),
+    "bush": (85, 107, 47),
 }
 _CANDIDATES = 240
 _GOLDEN_RATIO = 0.618033988749895
@@ -41,7 +43,7 @@ _MIN_DISTANCE = 60.0  # RGB distance below which two legend entries are hard to 
 def colors_for(names: Sequence[str]) -> NDArray[np.uint8]:
     """Return (Q, 3) RGB colours: familiar words keep their usual colour, others take well-spread hues in order.
 
-    The result depends on the list alone. Familiar colours are nuScenes', some of which are close (truck and bus); all
+    The result depends on the list alone. Familiar colours are nuScenes', some of which are close (car and trailer); all
     others keep away from every colour in the list and from grey, for lists of up to about 40 names. Beyond 240 they
     repeat.
     """
