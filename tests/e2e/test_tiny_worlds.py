@@ -101,7 +101,8 @@ def bundle(folder, bank) -> Path:
     checkpoint = train(load_config(None, [
         *settings(folder), f"text={bank}", f"out={folder / 'student'}", f"vocabulary={folder / 'words.yaml'}",
         "teacher.kind=pixel_text", f"teacher.path={tower}", "inputs.voxel_size_m=0.25", "inputs.levels=5",
-        "inputs.features=[one,z,offset_x,offset_y,offset_z]", "network.architecture=narrow", "steps=240",
+        "inputs.features=[one,z,offset_x,offset_y,offset_z]", "network.architecture=narrow",
+        "network.anchors=true", "steps=240",
         "optimiser.learning_rate=0.01", "batch=2", "loss.class_balance=0.4", "augmentation.rotate=true",
         "augmentation.flip=true",
     ]))  # fmt: skip

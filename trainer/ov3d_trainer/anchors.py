@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 
 class TextAnchors(nn.Module):
-    """`text` (K, D), unit rows, is part of the state; `temperature` is that of the softmax that the network learnt."""
+    """`text` (K, D), unit rows, is part of the state; a low `temperature` draws to the nearest text alone."""
 
     text: torch.Tensor
 

@@ -25,7 +25,7 @@ class SourceConfig:
     `interval_s` apart for each of `seeds` ("0-23, 40"), with or without `cameras` (images are slow and only teachers
     that look at images need them). `kind` room: a simulated room with `views` images for each of `seeds`. `kind`
     worlds: the streets of `seeds`, then the rooms of `room_seeds`. `unseen`: with the kinds of object that are kept
-    out of training.
+    out of training. `varied`: streets with many vehicles of rare kinds, to learn from.
     """
 
     kind: str = "keyframe"
@@ -37,6 +37,7 @@ class SourceConfig:
     room_seeds: str = ""
     views: int = 10
     unseen: bool = False
+    varied: bool = False
 
 
 @dataclass(kw_only=True)
@@ -55,12 +56,14 @@ class InputsConfig:
 class NetworkConfig:
     """Which network: a name of `ov3d_trainer.model.ARCHITECTURES` and what computes its convolutions.
 
-    With `anchors` its features are drawn to the teacher's text rows, see `ov3d_trainer.anchors`.
+    With `anchors` its features are drawn to the teacher's text rows, the sharper the lower `anchor_temperature` is; see
+    `ov3d_trainer.anchors`.
     """
 
     architecture: str = "narrow"
     backend: str = "torch"
     anchors: bool = False
+    anchor_temperature: float = 0.01
 
 
 @dataclass(kw_only=True)

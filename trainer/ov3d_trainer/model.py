@@ -50,7 +50,7 @@ class UNetConfig:
     stem_kernel: int = 3
     levels: int = 5
     anchors: int = 0
-    anchor_temperature: float = 0.05
+    anchor_temperature: float = 0.01
 
     def __post_init__(self) -> None:
         stages = 2 * (self.levels - 1)
@@ -109,7 +109,7 @@ def unet_config(
     embedding_dim: int,
     stem_kernel: int = 3,
     anchors: int = 0,
-    anchor_temperature: float = 0.05,
+    anchor_temperature: float = 0.01,
 ) -> UNetConfig:
     """Return the configuration of a named architecture; `ConfigError` lists the names there are."""
     if name not in ARCHITECTURES:

@@ -130,7 +130,7 @@ def make_model(config: TrainConfig, spec: InputSpec, targets: Targets) -> Sparse
         embedding_dim=targets.text.shape[1],
         stem_kernel=spec.stem_kernel,
         anchors=len(targets.names) if config.network.anchors else 0,
-        anchor_temperature=config.loss.temperature,
+        anchor_temperature=config.network.anchor_temperature,
     )
     model = SparseUNet(network, backend=config.network.backend, seed=config.seed)
     if model.anchors is not None:

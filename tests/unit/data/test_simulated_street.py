@@ -210,6 +210,16 @@ def test_unseen_kinds_stand_in_worlds_made_with_them() -> None:
     assert len(found) >= len(unseen) - 3
 
 
+def test_varied_streets_have_more_vehicles_of_rare_kinds() -> None:
+    rare = {"truck", "trailer", "bus", "bendy bus", "motorcycle", "scooter", "pickup truck", "van", "taxi"}
+
+    def share(varied: bool) -> float:
+        kinds = [thing.kind for seed in (5, 6) for thing in SimulatedStreet(seed, 1, varied=varied)[0].objects]
+        return sum(kind in rare for kind in kinds) / sum(kind in rare or kind == "car" for kind in kinds)
+
+    assert share(varied=True) > 1.3 * share(varied=False)
+
+
 def test_centre_line_does_not_depend_on_how_far_it_is_built() -> None:
     plan = draw_plan(5)
     short, long = draw_centreline(plan, -50.0, 60.0), draw_centreline(plan, -200.0, 400.0)

@@ -75,6 +75,7 @@ class Streets:
     interval_s: float
     cameras: bool
     unseen: bool = False
+    varied: bool = False
 
     def __len__(self) -> int:
         return len(self.seeds) * self.frames
@@ -82,8 +83,9 @@ class Streets:
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < len(self):
             raise IndexError(index)
-        street = _street(self.seeds[index // self.frames], self.frames, self.interval_s, self.cameras, self.unseen)
-        return street[index % self.frames]
+        number, frame = divmod(index, self.frames)
+        street = _street(self.seeds[number], self.frames, self.interval_s, self.cameras, self.unseen, self.varied)
+        return street[frame]
 
     def key(self, index: int) -> str:
         """Return seed and frame number."""
@@ -194,7 +196,7 @@ def _make_rows(source: CachedSource, rows: Sequence[int]) -> int:
 
 def cache_key(config: SourceConfig) -> str:
     """Return the cache folder's name: it changes with all that a sample depends on, the simulator's code included."""
-    facts = [SAMPLE_FORMAT, config.kind, config.interval_s, config.cameras, config.unseen, config.views]
+    facts = [SAMPLE_FORMAT, config.kind, config.interval_s, config.cameras, config.unseen, config.varied, config.views]
     digest = hashlib.sha256(json.dumps(facts).encode())
     folder = Path(__file__).parent / "simulate"
     other = folder / ("room" if config.kind == "street" else "street")
@@ -217,15 +219,17 @@ def _open_streets(config: SourceConfig) -> Streets:
         interval_s=config.interval_s,
         cameras=config.cameras,
         unseen=config.unseen,
+        varied=config.varied,
     )
 
 
 @lru_cache(maxsize=2)
-def _street(seed: int, frames: int, interval_s: float, cameras: bool, unseen: bool) -> SampleSource:
+def _street(seed: int, frames: int, interval_s: float, cameras: bool, unseen: bool, varied: bool) -> SampleSource:
     """Keep the streets in use: building one takes longer than one sweep of it."""
     from .simulate import CAMERA_NAMES, SimulatedStreet
 
-    return SimulatedStreet(seed, frames, interval_s=interval_s, cameras=CAMERA_NAMES if cameras else (), unseen=unseen)
+    names = CAMERA_NAMES if cameras else ()
+    return SimulatedStreet(seed, frames, interval_s=interval_s, cameras=names, unseen=unseen, varied=varied)
 
 
 def _open_keyframe(config: SourceConfig) -> SampleSource:

@@ -32,7 +32,8 @@ class ImageTowerTraining:
     """One training of the image tower.
 
     `text`: bank or folder with a text tower whose vectors it learns. `cosine`, `kind` and `detail` weigh the
-    terms of the loss, `temperature` is that of both softmaxes. `average`: decay of the moving average of weights.
+    terms of the loss, `temperature` is that of both softmaxes, and
+    `anchor_temperature` that of the anchors, which are not learnt. `average`: decay of the moving average of weights.
     """
 
     name: str = "image_tower"
@@ -50,6 +51,7 @@ class ImageTowerTraining:
     kind: float = 1.0
     detail: float = 0.3
     temperature: float = 0.05
+    anchor_temperature: float = 0.01
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(learning_rate=6e-3, weight_decay=1e-2))
     schedule: ScheduleConfig = field(default_factory=lambda: ScheduleConfig(warm_up=0.05))
     average: float = 0.998

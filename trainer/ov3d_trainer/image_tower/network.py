@@ -44,7 +44,7 @@ class ImageTowerConfig:
     decoder: tuple[int, ...] = (160, 96, 64, 48)
     image_width: int = 200
     anchors: int = 0
-    anchor_temperature: float = 0.05
+    anchor_temperature: float = 0.01
 
     @property
     def hidden(self) -> int:

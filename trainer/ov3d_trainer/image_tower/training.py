@@ -76,7 +76,7 @@ def train_image_tower(config: ImageTowerTraining) -> Path:
         decoder=tuple(config.decoder),
         image_width=config.image_width,
         anchors=len(goals.kinds),
-        anchor_temperature=config.temperature,
+        anchor_temperature=config.anchor_temperature,
     )
     model = ImageTower(network, seed=config.seed)
     assert model.anchors is not None  # every image has kinds

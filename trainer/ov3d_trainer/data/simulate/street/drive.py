@@ -51,7 +51,8 @@ class SimulatedStreet:
     `cameras` names those to render, `()` gives lidar-only samples (ten times faster). `image_size` is (width, height).
     The lidar takes 50 ms for a revolution that ends at the stamp; cameras expose up to 43 ms before it. What moves is
     where it is at each sensor's own time, and the ego motion between is in `camera_from_lidar`. With `ego_returns` the
-    lidar sees its own car's roof, labelled `UNKNOWN`. With `unseen` kinds stand about that no other world has.
+    lidar sees its own car's roof, labelled `UNKNOWN`. With `unseen` kinds stand about that no other world has;
+    in a `varied` street many vehicles are of rare kinds.
     Not simulated: rolling shutter, weather, night. Raises `ConfigError` for arguments out of range.
     """
 
@@ -67,6 +68,7 @@ class SimulatedStreet:
         ego_returns: bool = True,
         shadows: bool = True,
         unseen: bool = False,
+        varied: bool = False,
     ) -> None:
         _check(seed, frames, image_size, interval_s, cameras)
         self.seed = seed
@@ -78,6 +80,7 @@ class SimulatedStreet:
         self.ego_returns = ego_returns
         self.shadows = shadows
         self.unseen = unseen
+        self.varied = varied
         self._world: _Built | None = None
 
     def __len__(self) -> int:
@@ -194,7 +197,7 @@ class SimulatedStreet:
     def _built(self) -> _Built:
         """Build the street once, on first use."""
         if self._world is None:
-            plan = draw_plan(self.seed)
+            plan = draw_plan(self.seed, varied=self.varied)
             end_m = plan.ego_speed_mps * self.frames * self.interval_ns / 1e9 + _VIEW_M
             line = draw_centreline(plan, -2 * _VIEW_M, end_m + _VIEW_M)
             static = build_street(plan, line, -_VIEW_M, end_m, unseen=self.unseen)

@@ -36,10 +36,11 @@ def add_lot(site: Site, sign: int) -> None:
         _add_drive(site, sign)
 
 
-def parked_vehicle(rng: np.random.Generator) -> Model:
-    """Return what stands in a space for one car."""
+def parked_vehicle(rng: np.random.Generator, rare: float = 0.0) -> Model:
+    """Return what stands in a space for one car; with the chance `rare` all kinds are alike."""
     choices = (cars.car, cars.van, cars.pickup, cars.taxi)
-    return choices[int(rng.choice(4, p=[0.77, 0.11, 0.08, 0.04]))](rng)
+    shares = (1.0 - rare) * np.array([0.77, 0.11, 0.08, 0.04]) + rare / len(choices)
+    return choices[int(rng.choice(len(choices), p=shares))](rng)
 
 
 def _add_buildings(site: Site, sign: int) -> None:
@@ -118,7 +119,11 @@ def _add_drive(site: Site, sign: int) -> None:
     middle = site.edge(sign) + lot.setback_m / 2 + 0.4
     if lot.style == "houses" and lot.setback_m > 5.8 and rng.random() < 0.5:
         site.add(
-            parked_vehicle(rng), site.scatter(6.0), sign * middle, math.pi / 2 * rng.choice([-1, 1]), state="parked"
+            parked_vehicle(rng, site.plan.rare),
+            site.scatter(6.0),
+            sign * middle,
+            math.pi / 2 * rng.choice([-1, 1]),
+            state="parked",
         )
     if lot.style == "industry" and lot.setback_m > 6.0:
         for share in (0.22, 0.74):
@@ -141,7 +146,8 @@ def _add_car_park(site: Site, sign: int) -> None:
         for s in np.arange(site.start + 3.0, site.segment.end_m - 2.0, 2.7):
             if rng.random() < share:
                 yaw = nose * math.pi / 2 + (math.pi if rng.random() < 0.25 else 0.0) + rng.normal(0, 0.03)
-                site.add(parked_vehicle(rng), float(s), sign * (d + rng.normal(0, 0.2)), yaw, state="parked")
+                vehicle = parked_vehicle(rng, site.plan.rare)
+                site.add(vehicle, float(s), sign * (d + rng.normal(0, 0.2)), yaw, state="parked")
     for _ in range(int(rng.integers(0, 3))):
         d = site.edge(sign) + 7.7 + rng.normal(0, 0.4)
         site.add(people.person(rng), site.scatter(), sign * d, rng.uniform(0, 6.28), state="standing")

@@ -16,6 +16,9 @@ SEGMENT_M = 40.0
 STYLES: tuple[str, ...] = ("blocks", "houses", "park", "industry", "parking", "plaza", "works")
 
 
+_RARE = 0.5
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
     """One side of the street, widths in metres from the road outwards."""
@@ -33,7 +36,7 @@ class StreetPlan:
     """What makes one street differ from another; lengths in metres, angles in radians, shares in [0, 1].
 
     Street coordinates are (s, d): s along the centre line, d to its left. Traffic drives on the right: lanes with
-    d < 0 run along +s.
+    d < 0 run along +s. `rare` is the share of vehicles that are drawn without regard to how common they are.
     """
 
     seed: int
@@ -60,6 +63,7 @@ class StreetPlan:
     bumps: tuple[tuple[float, float, float, float], ...]
     light: Light
     lidar_tilt: tuple[float, float]
+    rare: float
 
     def side(self, sign: int) -> Side:
         """Return the left (+1) or right (-1) side."""
@@ -74,9 +78,9 @@ class StreetPlan:
         return sign * (self.median_m / 2 + (lane + 0.5) * self.lane_m)
 
 
-def draw_plan(seed: int) -> StreetPlan:
-    """Draw the plan of the street with this seed."""
-    rng = np.random.default_rng([seed, 1])
+def draw_plan(seed: int, *, varied: bool = False) -> StreetPlan:
+    """Draw the plan of the street with this seed; a `varied` one has more vehicles of rare kinds and roadworks."""
+    rng, rare = np.random.default_rng([seed, 1]), _RARE if varied else 0.0
     lanes = int(rng.choice([1, 2, 3], p=[0.5, 0.4, 0.1]))
     medians = [0.65, 0.0, 0.05, 0.25, 0.05] if lanes == 1 else [0.1, 0.2, 0.2, 0.35, 0.15]
     median = str(rng.choice(["none", "barrier", "grass", "island", "rail"], p=medians))
@@ -101,7 +105,7 @@ def draw_plan(seed: int) -> StreetPlan:
         traffic=rng.uniform(0.2, 0.7),
         walkers=rng.uniform(0.1, 0.7),
         bicycles=rng.uniform(0.1, 0.6),
-        roadworks=rng.uniform(0.1, 0.35),
+        roadworks=rng.uniform(0.1, 0.35) * (1.0 + rare),
         bridges=0.2 if rng.random() < 0.35 else 0.0,
         lamp_spacing_m=rng.uniform(14.0, 30.0),
         ego_speed_mps=rng.uniform(4.0, 12.0),
@@ -115,6 +119,7 @@ def draw_plan(seed: int) -> StreetPlan:
         bumps=tuple(_draw_bump(rng, size) for size in (rng.uniform(0, 0.25), rng.uniform(0, 0.15), 0.03)),
         light=_draw_light(rng),
         lidar_tilt=(math.radians(rng.uniform(-1.5, 1.5)), math.radians(rng.uniform(-0.6, 0.6))),
+        rare=rare,
     )
 
 

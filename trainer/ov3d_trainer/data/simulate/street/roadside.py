@@ -35,10 +35,11 @@ def add_parking(site: Site, sign: int) -> None:
 def _park(site: Site, sign: int, s: float, d: float, heading: float) -> float:
     """Park what fits from s on; return how long it is."""
     rng = site.rng
-    choice, yaw, room = rng.random(), heading + rng.normal(0, 0.02), site.segment.end_m - s
+    rare = site.plan.rare
+    choice, yaw, room = rare + (1.0 - rare) * rng.random(), heading + rng.normal(0, 0.02), site.segment.end_m - s
     site.taken.append((s + 3.0, d, 2.4))
     if choice < 0.80:
-        site.add(parked_vehicle(rng), s + 2.9, d, yaw, state="parked", tilt=True)
+        site.add(parked_vehicle(rng, rare), s + 2.9, d, yaw, state="parked", tilt=True)
         return 6.3
     if choice < 0.93 and room > 10.5:
         make = trucks.truck if rng.random() < 0.6 else trucks.trailer
@@ -118,17 +119,17 @@ def add_side_street(site: Site) -> None:
                 lane = segment.crossing_m * (0.25 if arriving == (sign < 0) else 0.75)
                 d = site.kerb(sign) + 7.0 + 12.0 * far + rng.uniform(0, 2)
                 yaw = math.pi / 2 * (-sign if arriving else sign)
-                site.add(_waiting(rng), segment.start_m + lane, sign * d, yaw, state="stopped")
+                site.add(_waiting(rng, plan.rare), segment.start_m + lane, sign * d, yaw, state="stopped")
         for _ in range(int(rng.poisson(plan.walkers))):
             d = site.kerb(sign) + plan.side(sign).verge_m + rng.uniform(0.6, 1.5)
             make = people.child if rng.random() < 0.2 else people.person
             site.add(make(rng), site.start + rng.uniform(0.4, 1.5), sign * d, rng.uniform(0, 6.28), state="standing")
 
 
-def _waiting(rng: np.random.Generator) -> Model:
-    choice = rng.random()
+def _waiting(rng: np.random.Generator, rare: float) -> Model:
+    choice = rare + (1.0 - rare) * rng.random()
     if choice < 0.72:
-        return parked_vehicle(rng)
+        return parked_vehicle(rng, rare)
     if choice < 0.85:
         return trucks.truck(rng) if rng.random() < 0.7 else trucks.bus(rng)
     if choice < 0.95:

@@ -98,17 +98,15 @@ def _mover(plan: StreetPlan, line: Centreline, lane: Lane, slot: int, time_s: fl
     segment = draw_segment(plan, math.floor(s / SEGMENT_M))
     pose = stand(plan, line, segment, s, d, yaw, tilt=lane.who != "walker")
     state = "walking" if lane.who == "walker" else "moving"
-    return place_all(
-        _draw_mover(plan.seed, lane, slot, time_s), pose, state=state, key=f"lane {lane.number} slot {slot}"
-    )
+    return place_all(_draw_mover(plan, lane, slot, time_s), pose, state=state, key=f"lane {lane.number} slot {slot}")
 
 
-def _draw_mover(seed: int, lane: Lane, slot: int, time_s: float) -> Model:
+def _draw_mover(plan: StreetPlan, lane: Lane, slot: int, time_s: float) -> Model:
     """Return who is in a slot; a walker's legs move in 8 phases, so that each mesh is made once."""
     if lane.who == "walker":
         turns = people.STEPS_PER_S * time_s + 0.618 * slot
-        return _walker(seed, lane.number, slot, math.floor((turns % 1.0) * _STEP_PHASES))
-    return _vehicle(seed, lane.number, slot, lane.who, lane.spacing_m)
+        return _walker(plan.seed, lane.number, slot, math.floor((turns % 1.0) * _STEP_PHASES))
+    return _vehicle(plan.seed, lane.number, slot, lane.who, lane.spacing_m, plan.rare)
 
 
 @lru_cache(maxsize=2048)
@@ -119,20 +117,23 @@ def _walker(seed: int, lane: int, slot: int, phase: int) -> Model:
 
 
 @lru_cache(maxsize=512)
-def _vehicle(seed: int, lane: int, slot: int, who: str, room_m: float) -> Model:
+def _vehicle(seed: int, lane: int, slot: int, who: str, room_m: float, rare: float) -> Model:
     rng = np.random.default_rng([seed, 8, lane, slot + 1_000_000])
-    if who == "cyclist":
-        make = (two_wheelers.bicycle, two_wheelers.scooter, two_wheelers.motorcycle)[
-            int(rng.choice(3, p=[0.7, 0.17, 0.13]))
-        ]
-        return make(rng, ridden=True)
-    choices = _LONG if room_m > 24.0 else _SHORT
-    return choices[int(rng.choice(len(choices), p=[share for _, share in choices]))][0](rng)
+    choices = _RIDERS if who == "cyclist" else _LONG if room_m > 24.0 else _SHORT
+    shares = (1.0 - rare) * np.array([share for _, share in choices]) + rare / len(choices)
+    return choices[int(rng.choice(len(choices), p=shares))][0](rng)
 
 
 def _ridden(make: Callable[..., Model]) -> Callable[[np.random.Generator], Model]:
     return lambda rng: make(rng, ridden=True)
 
+
+_RIDERS = (
+    (_ridden(two_wheelers.bicycle), 0.70),
+    (_ridden(two_wheelers.scooter), 0.17),
+    (_ridden(two_wheelers.motorcycle), 0.13),
+)
+"""Who rides beside the lanes."""
 
 _SHORT: tuple[tuple[Callable[[np.random.Generator], Model], float], ...] = (
     (parked_vehicle, 0.80),
