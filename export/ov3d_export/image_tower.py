@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -16,7 +16,7 @@ from ov3d_perception.errors import ModelError
 from ov3d_perception.image_tower import CARD_KEY, FEATURE, IMAGE, IMAGE_FILE, PIXELS, ImageCard
 from ov3d_perception.image_tower import ImageTower as ImageTowerSession
 from ov3d_trainer.image_tower.checkpoint import TowerCheckpoint, build_tower, load_tower
-from ov3d_trainer.image_tower.network import MEAN, STD, STRIDE, Block, ConvNorm, ImageTower, UpStage
+from ov3d_trainer.image_tower.network import MEAN, ROUND, STD, STRIDE, Block, ConvNorm, ImageTower, UpStage
 from ov3d_trainer.teacher.pixel_text import hidden_at
 
 from .onnx_graph import IR_VERSION, OPSET, GraphBuilder
@@ -160,42 +160,46 @@ class _Builder(GraphBuilder):
         return self.conv(self.add("Concat", [wide, finer], axis=1), stage.join)
 
     def shrink(self, x: str, width: int) -> str:
-        """Bring wider images to the width, and note by how much pixels (u, v) shrink."""
-        before = self.add("Cast", [self.add("Shape", [x], start=2, end=4)], to=TensorProto.FLOAT)  # rows, columns
+        """Bring wider images to the width, and note by how much pixels (u, v) shrink; see `ImageTower.shrink`."""
+        before = self.size_of(x)
+        x = self.resize(self.resize(x, 2 * width, antialias=1, exclude_outside=1), width)
+        self.shrunk = self.add("Gather", [self.add("Div", [self.size_of(x), before]), self.integers(1, 0)], axis=0)
+        return x
+
+    def size_of(self, x: str) -> str:
+        """Rows and columns as floats."""
+        return self.add("Cast", [self.add("Shape", [x], start=2, end=4)], to=TensorProto.FLOAT)
+
+    def resize(self, x: str, width: int, **filtering: Any) -> str:
+        """Bring wider images to a width."""
+        before, one = self.size_of(x), self.small(np.ones(1))
         columns = self.add("Gather", [before, self.integers(1)], axis=0)
-        ratio = self.add("Min", [self.add("Div", [self.small(np.array([width])), columns]), self.small(np.ones(1))])
-        half = self.small(np.array([0.5]))
-        after = self.add("Floor", [self.add("Add", [self.add("Mul", [before, ratio]), half])])
-        after = self.add("Max", [after, self.small(np.ones(1))])
+        ratio = self.add("Min", [self.add("Div", [self.small(np.array([width])), columns]), one])
+        half, step = self.small(np.array([0.5])), self.small(np.array([ROUND, 1]))
+        steps = self.add("Div", [self.add("Mul", [before, ratio]), step])
+        after = self.add("Mul", [self.add("Max", [self.add("Floor", [self.add("Add", [steps, half])]), one]), step])
+        after = self.add("Where", [self.add("Less", [ratio, one]), after, before])
         channels, size = self.add("Shape", [x], start=0, end=2), self.add("Cast", [after], to=TensorProto.INT64)
         sizes = self.add("Concat", [channels, size], axis=0)
-        self.shrunk = self.add("Gather", [self.add("Div", [after, before]), self.integers(1, 0)], axis=0)
         return self.add(
-            "Resize",
-            [x, "", "", sizes],
-            mode="linear",
-            coordinate_transformation_mode="half_pixel",
-            antialias=1,
-            exclude_outside=1,  # as torch: what lies outside the image counts for nothing
+            "Resize", [x, "", "", sizes], mode="linear", coordinate_transformation_mode="half_pixel", **filtering
         )
 
     def read(self, hidden: str, model: ImageTower) -> None:
-        """Take the cells nearest to the pixels, project them to unit length and draw them to the anchors."""
+        """Read between the cells next to the pixels, project to unit length and draw to the anchors."""
         half = self.small(np.array([0.5]))
         shrunk = self.add("Sub", [self.add("Mul", [self.add("Add", [PIXELS, half]), self.shrunk]), half])
         cells = self.add("Div", [shrunk, self.small(np.array([STRIDE]))])
-        size = self.add("Shape", [hidden], start=2, end=4)  # rows, columns
-        swapped = self.add("Gather", [size, self.integers(1, 0)], axis=0)
-        last = self.add("Cast", [self.add("Sub", [swapped, self.integers(1)])], to=TensorProto.FLOAT)
-        zero = self.small(np.zeros(2))
-        inside = self.add("Max", [self.add("Min", [self.add("Round", [cells]), last]), zero])
-        place = self.add("Cast", [inside], to=TensorProto.INT64)  # (P, 2): column, row
-        column = self.add("Gather", [place, self.integers(0)], axis=1)
-        row = self.add("Gather", [place, self.integers(1)], axis=1)
-        width = self.add("Gather", [size, self.integers(1)], axis=0)
-        index = self.add("Squeeze", [self.add("Add", [self.add("Mul", [row, width]), column]), self.integers(1)])
-        flat = self.add("Reshape", [hidden, self.integers(model.config.hidden, -1)])
-        picked = self.add("Gather", [self.add("Transpose", [flat], perm=[1, 0]), index], axis=0)
+        size = self.add("Gather", [self.add("Shape", [hidden], start=2, end=4), self.integers(1, 0)], axis=0)
+        one = self.small(np.ones(1))
+        last = self.add("Max", [self.add("Sub", [self.add("Cast", [size], to=TensorProto.FLOAT), one]), one])
+        place = self.add("Sub", [self.add("Mul", [self.add("Div", [cells, last]), self.small(np.array([2.0]))]), one])
+        grid = self.add("Unsqueeze", [place, self.integers(0, 1)])
+        read = self.add(
+            "GridSample", [hidden, grid], mode="bilinear", padding_mode="border", align_corners=1
+        )  # (1, C, 1, P)
+        flat = self.add("Reshape", [read, self.integers(model.config.hidden, -1)])
+        picked = self.add("Transpose", [flat], perm=[1, 0])
         wide = self.add("Gemm", [picked, self.small(model.final.weight.T), self.small(model.final.bias)])
         if model.anchors is None:
             self.unit(wide, FEATURE)

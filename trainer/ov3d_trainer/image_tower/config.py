@@ -44,7 +44,7 @@ class ImageTowerTraining:
     text: str = ""
     channels: list[int] = field(default_factory=lambda: [32, 64, 96, 160, 224])
     blocks: list[int] = field(default_factory=lambda: [1, 2, 2, 2])
-    image_width: int = 200
+    image_width: int = 192
     decoder: list[int] = field(default_factory=lambda: [160, 96, 64, 48])
     crops: CropConfig = field(default_factory=CropConfig)
     cosine: float = 0.3

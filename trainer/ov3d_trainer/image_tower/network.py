@@ -25,6 +25,9 @@ from ..anchors import TextAnchors
 STRIDE = 2
 """Pixels of the shrunk image per cell of the feature map, in each direction."""
 
+ROUND = 16
+"""Shrunk images have a multiple of this many rows, so that levels fit onto each other."""
+
 MEAN = (0.45, 0.45, 0.43)
 STD = (0.25, 0.25, 0.26)
 """Per channel, of colours in [0, 1]."""
@@ -42,7 +45,7 @@ class ImageTowerConfig:
     channels: tuple[int, ...] = (32, 64, 96, 160, 224)
     blocks: tuple[int, ...] = (1, 2, 2, 2)
     decoder: tuple[int, ...] = (160, 96, 64, 48)
-    image_width: int = 200
+    image_width: int = 192
     anchors: int = 0
     anchor_temperature: float = 0.01
 
@@ -159,12 +162,16 @@ class ImageTower(nn.Module):
         )
 
     def shrink(self, images: torch.Tensor) -> torch.Tensor:
-        """Bring wider images (B, 3, H, W) to the width that the network was trained for; others stay."""
-        height, width = images.shape[2:]
-        if width <= self.config.image_width:
-            return images
-        size = (max(1, math.floor(height * self.config.image_width / width + 0.5)), self.config.image_width)
-        return F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
+        """Bring wider images (B, 3, H, W) to the width that the network was trained for; others stay.
+
+        The last factor of up to two is a plain mean of neighbours: a smoother filter costs small things their shape.
+        """
+        for width, smooth in ((2 * self.config.image_width, True), (self.config.image_width, False)):
+            if images.shape[3] > width:
+                rows = images.shape[2] * width / images.shape[3]
+                size = (ROUND * max(1, math.floor(rows / ROUND + 0.5)), width)
+                images = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=smooth)
+        return images
 
     def hidden(self, images: torch.Tensor) -> torch.Tensor:
         """Map shrunk images (B, 3, H, W), RGB in [0, 1], to (B, C, ceil(H / 2), ceil(W / 2))."""

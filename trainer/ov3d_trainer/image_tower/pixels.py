@@ -140,7 +140,8 @@ def _cut(
     left = int(np.clip(center[1] - generator.integers(across), 0, width - across))
     top = int(np.clip(center[0] - generator.integers(down), 0, height - down))
     part = image[top : top + down, left : left + across]
-    picture = np.array(Image.fromarray(part).resize(size, Image.Resampling.BILINEAR))
+    smooth = Image.Resampling.BOX if scale > 1.0 else Image.Resampling.BILINEAR  # as `ImageTower.shrink`
+    picture = np.array(Image.fromarray(part).resize(size, smooth))
     rows = np.minimum((np.arange(size[1]) + 0.5) * down / size[1], down - 1).astype(int) + top
     columns = np.minimum((np.arange(size[0]) + 0.5) * across / size[0], across - 1).astype(int) + left
     found = concepts[rows[:, None], columns[None, :]]

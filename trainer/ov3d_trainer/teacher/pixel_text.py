@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional as F
 
 from ov3d_perception.errors import ConfigError
 from ov3d_perception.projection import not_occluded, project
@@ -60,15 +61,16 @@ class PixelTextTeacher:
 
 
 def hidden_at(tower: ImageTower, image: NDArray[np.uint8], pixels: NDArray[np.float32]) -> torch.Tensor:
-    """Return what the tower's last layer reads (P, C) in the cells nearest to pixels (P, 2) of an image (H, W, 3)."""
+    """Return what the last layer reads (P, C) at pixels (P, 2) of an image (H, W, 3), bilinear between cells."""
     with torch.no_grad():
         shown = tower.shrink(torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255.0)
-        hidden = tower.hidden(shown)[0]
-    ratio = np.array(shown.shape[:1:-1]) / (image.shape[1], image.shape[0])  # (u, v)
-    cells = np.rint(((pixels + 0.5) * ratio - 0.5) / STRIDE).astype(np.int64)
-    column = np.clip(cells[:, 0], 0, hidden.shape[2] - 1)
-    row = np.clip(cells[:, 1], 0, hidden.shape[1] - 1)
-    return hidden[:, torch.from_numpy(row), torch.from_numpy(column)].T.contiguous()
+        hidden = tower.hidden(shown)
+        ratio = torch.tensor([shown.shape[3] / image.shape[1], shown.shape[2] / image.shape[0]])  # (u, v)
+        cells = ((torch.from_numpy(pixels) + 0.5) * ratio - 0.5) / STRIDE
+        last = torch.tensor([hidden.shape[3] - 1, hidden.shape[2] - 1])
+        grid = 2.0 * cells / last.clamp_min(1) - 1.0
+        read = F.grid_sample(hidden, grid[None, None], padding_mode="border", align_corners=True)
+    return read[0, :, 0].T.contiguous()
 
 
 def open_pixel_text_teacher(path: str, encoder: TextEncoder, lift: LiftOptions) -> PixelTextTeacher:
