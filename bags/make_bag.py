@@ -12,7 +12,7 @@ from typing import Any
 from ov3d_perception.errors import DataError, Ov3dError
 from ov3d_perception.types import CameraView
 
-from .nuscenes_tables import DEFAULT_VERSION, recording_of_scene
+from .nuscenes_scene import DEFAULT_VERSION, recording_of_scene
 from .presets import DEFAULT_PRESET, PRESETS
 from .recording import Event, Recording, recording_of_samples
 from .writer import write_bag

@@ -24,7 +24,6 @@ pytest.importorskip("embreex", reason="the simulator needs embreex")
 from PIL import Image
 from scipy.spatial import cKDTree
 
-from bags.nuscenes_tables import SensorData, read_scene
 from ov3d_perception.artifact import open_bundle
 from ov3d_perception.clouds import read_cloud
 from ov3d_perception.engine import Engine
@@ -34,6 +33,7 @@ from ov3d_perception.queries import make_queries
 from ov3d_perception.types import CameraView
 from ov3d_trainer.cli import main
 from ov3d_trainer.data.nuscenes.categories import CHALLENGE_CLASSES, challenge_ids
+from ov3d_trainer.data.nuscenes.read_tables import SensorData, read_scene
 from ov3d_trainer.data.nuscenes.tokens import VERSION
 from ov3d_trainer.data.simulate import SimulatedStreet
 from ov3d_trainer.scores import Confusion, add_confusions, count_confusion

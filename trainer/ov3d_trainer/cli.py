@@ -91,7 +91,8 @@ def _add_cache(commands: Any) -> None:
 
 def _run_cache(options: argparse.Namespace) -> None:
     from .config import load_config
-    from .data.dataset import cached_parts, fill_cache, open_source
+    from .data.cache import fill_cache
+    from .data.dataset import cached_parts, open_source
 
     config = load_config(options.config, options.settings)
     if not config.cache:
@@ -122,7 +123,9 @@ def _run_image_tower(options: argparse.Namespace) -> None:
 def _add_evaluate(commands: Any) -> None:
     parser = commands.add_parser("evaluate", help="measure a student", description="Measure a trained student.")
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--data", default="", metavar="KIND:WHAT", help="street:100-107 or keyframe:FOLDER")
+    parser.add_argument(
+        "--data", default="", metavar="KIND:WHAT", help="street:100-107, nuscenes:FOLDER, bag:FOLDER, ..."
+    )
     parser.add_argument("--text", default="", metavar="PATH", help="bank; default: the run's")
     parser.add_argument("--vocabulary", default="", metavar="YAML", help="default: the run's")
     parser.add_argument("--out", type=Path, metavar="JSON", help="default: evaluation.json beside the checkpoint")

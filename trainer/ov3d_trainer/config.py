@@ -21,15 +21,29 @@ from .settings import read_settings, save_settings, settings_from_dict
 class SourceConfig:
     """Where samples come from.
 
-    `kind` keyframe: `path` is the folder with frame.json. `kind` street: the simulated street, `frames` sweeps
-    `interval_s` apart for each of `seeds` ("0-23, 40"), with or without `cameras` (images are slow and only teachers
-    that look at images need them). `kind` room: a simulated room with `views` images for each of `seeds`. `kind`
-    worlds: the streets of `seeds`, then the rooms of `room_seeds`. `unseen`: with the kinds of object that are kept
-    out of training. `varied`: streets with many vehicles of rare kinds, to learn from.
+    Recorded, at `path`: `kind` keyframe (folder with frame.json); nuscenes (folder with samples/ and the tables of
+    `version`; `split` as in `data.nuscenes.splits`, `sweeps` joined to one cloud); scannet (folder with scans/;
+    `split` a list of scans in a file, `views` images of each); kitti (SemanticKITTI's folder with sequences/; `split`
+    train, val, test or sequences); bag (rosbag2; clouds of `topic`, every `every`-th, images at most `max_skew_s`
+    away, transforms through `fixed_frame`). Images wider than `image_width` are shrunk when read, 0 for never.
+
+    Simulated: `kind` street, `frames` sweeps `interval_s` apart for each of `seeds` ("0-23, 40"); room, with `views`
+    images for each of `seeds`; worlds, the streets of `seeds`, then the rooms of `room_seeds`. `unseen`: with the kinds
+    of object that are kept out of training. `varied`: streets with many vehicles of rare kinds, to learn from.
+
+    `cameras`: with images, which only teachers that look at images need.
     """
 
     kind: str = "keyframe"
     path: str = ""
+    version: str = "v1.0-trainval"
+    split: str = "train"
+    sweeps: int = 1
+    image_width: int = 0
+    topic: str = ""
+    fixed_frame: str = "map"
+    max_skew_s: float = 0.1
+    every: int = 1
     seeds: str = ""
     frames: int = 4
     interval_s: float = 2.0
@@ -69,10 +83,13 @@ class NetworkConfig:
 @dataclass(kw_only=True)
 class TeacherConfig:
     """Who supervises: `masks` (label images, lifted; see `lift.LiftOptions`), `labels` (true names of points) or
-    `pixel_text` (features of the image tower in the file `path`, lifted)."""
+    `pixel_text` (features of the image tower in the file `path`, lifted; averaged over the images shrunk to each of
+    `widths`, by default the tower's own, and with `flip` over mirrored images too)."""
 
     kind: str = "masks"
     path: str = ""
+    widths: list[int] = field(default_factory=list)
+    flip: bool = False
     min_confidence: float = 0.0
     erosion_px: int = 0
     min_depth_m: float = 1.0
@@ -234,6 +251,8 @@ def check_config(config: TrainConfig) -> None:
         value = getattr(augmentation, name)
         _expect(value >= 0, f"augmentation.{name}", "0 or more", value)
     _expect(0 <= config.teacher.min_confidence <= 1, "teacher.min_confidence", "0 to 1", config.teacher.min_confidence)
+    widths = config.teacher.widths
+    _expect(all(16 <= width <= 4096 for width in widths), "teacher.widths", "pixels from 16 to 4096", widths)
     _expect(config.teacher.erosion_px >= 0, "teacher.erosion_px", "0 or more", config.teacher.erosion_px)
 
 

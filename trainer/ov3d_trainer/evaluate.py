@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from .backends import index_tensors
 from .checkpoint import Checkpoint, build_model, load_checkpoint
 from .config import SourceConfig, TrainConfig, config_from_dict
 from .data.boxes import points_in_box
-from .data.dataset import open_source
+from .data.dataset import open_source, parse_source
 from .data.sample import UNKNOWN, Sample, SampleSource
 from .model import SparseUNet
 from .report import table
@@ -176,14 +176,9 @@ def box_truth(sample: Sample, words: WordList, names: Sequence[str]) -> tuple[ND
 
 
 def parse_data(text: str, config: TrainConfig) -> SourceConfig:
-    """Return the data to evaluate on: the run's own, or "street:SEEDS" or "keyframe:FOLDER" in its place."""
+    """Return the data to evaluate on: the run's own, or "KIND:WHAT" in its place."""
     own = config.evaluation if config.evaluation.kind else config.data
-    if not text:
-        return own
-    kind, separator, value = text.partition(":")
-    if not separator or not value:
-        raise ConfigError(f"--data: expected street:SEEDS or keyframe:FOLDER, got '{text}'.")
-    return replace(own, kind=kind, path="" if kind == "street" else value, seeds=value if kind == "street" else "")
+    return parse_source(text, own) if text else own
 
 
 def save_report(path: Path, report: dict[str, Any]) -> None:
@@ -236,4 +231,4 @@ def _class_of(own_names: Sequence[str], names: Sequence[str]) -> NDArray[np.int6
 
 
 def _describe(config: SourceConfig) -> str:
-    return f"keyframe {config.path}" if config.kind == "keyframe" else f"street {config.seeds} x {config.frames}"
+    return f"{config.kind} {config.path}" if config.path else f"{config.kind} {config.seeds} x {config.frames}"

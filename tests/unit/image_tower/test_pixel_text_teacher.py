@@ -58,6 +58,24 @@ def test_teacher_gives_the_mean_of_what_the_pixels_say_before_the_anchors(teache
     np.testing.assert_array_equal(teacher.targets.text, tower.anchors.text.numpy())
 
 
+def test_teacher_averages_widths_and_mirrored_images(teacher, checkpoint, text, sample, tmp_path):
+    config = TeacherConfig(kind="pixel_text", path=str(tmp_path / "tower.pt"), widths=[40, 20], flip=True)
+    averaging = make_teacher(config, WORDS, text, sample)
+    tower = build_tower(checkpoint)
+    pixel, mirrored_pixel = np.array([[4.0, 2.0]], np.float32), np.array([[35.0, 2.0]], np.float32)  # of 40 columns
+    read = [
+        hidden_at(tower, image, at, width=width)
+        for view in sample.frame.cameras
+        for width in (40, 20)
+        for image, at in ((view.image, pixel), (view.image[:, ::-1].copy(), mirrored_pixel))
+    ]
+    with torch.no_grad():
+        unit = torch.nn.functional.normalize(tower.final(torch.cat(read)), dim=1)
+    found = averaging.supervise(sample).code[0].astype(np.float32) @ teacher.targets.decoder
+    np.testing.assert_allclose(found, unit.mean(dim=0).numpy(), atol=2e-3)  # float16
+    assert np.abs(unit.mean(dim=0).numpy() - unit[0].numpy()).max() > 0.01  # which one reading alone would miss
+
+
 def test_robot_reads_the_mean_of_what_the_pixels_say_after_the_anchors(teacher, checkpoint, sample, tmp_path):
     export_image_tower(checkpoint, tmp_path)
     camera = camera_features(sample.frame, ImageTowerSession(tmp_path / "image.onnx", threads=1))

@@ -3,9 +3,11 @@ import pytest
 
 from ov3d_perception.errors import ConfigError, DataError
 from ov3d_trainer.config import SourceConfig
-from ov3d_trainer.data.dataset import CachedSource, Streets, open_source, parse_seeds
+from ov3d_trainer.data.cache import CachedSource
+from ov3d_trainer.data.dataset import open_source, parse_seeds
 from ov3d_trainer.data.sample import Box
 from ov3d_trainer.data.sample_files import read_sample, write_sample
+from ov3d_trainer.data.worlds import Streets
 from tests.unit.training.hand_made import make_sample, make_view
 
 
@@ -79,7 +81,7 @@ def test_streets_are_listed_seed_by_seed():
 
 
 def test_unknown_or_incomplete_sources_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"data\.kind.*keyframe, street"):
+    with pytest.raises(ConfigError, match=r"data\.kind.*street, room, worlds, keyframe"):
         open_source(SourceConfig(kind="lake"))
     with pytest.raises(ConfigError, match=r"data\.path"):
         open_source(SourceConfig(kind="keyframe"))

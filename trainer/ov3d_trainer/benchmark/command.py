@@ -15,7 +15,7 @@ from ..data.simulate.kinds import KIND_OF
 from ..report import save_figure, table
 from ..vocabulary import read_vocabulary
 from .classes import room_class_of_kind, street_class_of_kind
-from .measure import SEEN, Answers, measure, phrases_of
+from .measure import ALL, SEEN, Answers, measure, phrases_of
 from .pictures import heat_sheet
 from .questions import (
     ClassQuestion,
@@ -73,9 +73,10 @@ def run_benchmark(options: BenchmarkOptions) -> dict[str, Any]:
             report[name] = _figures(measure(bundle, source, classes, ranks), config.seeds, classes, ranks)
             _write_heat(options.out, name, bundle, source, ranks, report[name]["ranks"])
     if options.keyframe is not None:
-        report["real nuScenes keyframe"] = keyframe_report(bundle, street[1], options.keyframe)
+        for who in (STUDENT, ENSEMBLE) if bundle.tower is not None else (STUDENT,):
+            report[f"real nuScenes keyframe, {who}"] = keyframe_report(bundle, street[1], options.keyframe, who)
     if options.kitti is not None:
-        report["real SemanticKITTI scan"] = kitti_report(bundle, street[1], options.kitti)
+        report["real SemanticKITTI scan, student"] = kitti_report(bundle, street[1], options.kitti)
     write_report(options.out, report)
     return report
 
@@ -148,6 +149,7 @@ def report_text(report: Mapping[str, Any]) -> str:
                 "\nMean IoU by how is asked:",
             ]
             parts.append(_ways_table(part["classes"]))
+            parts += ["\nIoU per class by how is asked:", _ways_by_class(part["classes"])]
         if part.get("ranks"):
             parts += ["\nArea under the ROC curve of points ranked by one phrase:", rank_table(part["ranks"])]
         if name.startswith("real"):
@@ -170,7 +172,7 @@ def _figures(
 def _ways_table(classes: Mapping[str, Any]) -> str:
     """Lay out mean IoU per way of asking, beside what the text side allows."""
     columns = [f"{source}, {region}" for source, region in (
-        (TEACHER, "seen by a camera"), (STUDENT, "seen by a camera"), (ENSEMBLE, "seen by a camera"), (STUDENT, "all"),
+        (TEACHER, SEEN), (STUDENT, SEEN), (ENSEMBLE, SEEN), (STUDENT, ALL),
     )]  # fmt: skip
     rows = [
         [way, *(found[column]["mean_iou"] if column in found else None for column in columns),
@@ -178,6 +180,21 @@ def _ways_table(classes: Mapping[str, Any]) -> str:
         for way, found in classes.items()
     ]  # fmt: skip
     return table(["asked with", *columns, "text side allows"], rows)
+
+
+def _ways_by_class(classes: Mapping[str, Any]) -> str:
+    """Lay out IoU per class and way of asking: both sources where a camera sees, the student everywhere."""
+    places = [(ENSEMBLE, SEEN), (STUDENT, ALL)]
+    columns = [
+        (way, f"{source}, {region}")
+        for source, region in places
+        for way in (PLAIN, NAMED, PROMPTS)
+        if f"{source}, {region}" in classes.get(way, {})
+    ]
+    way, place = columns[0]
+    names = classes[way][place]["classes"]
+    rows = [[name, *(classes[way][place]["classes"][name]["iou"] for way, place in columns)] for name in names]
+    return table(["class", *(f"{place}: {way}" for way, place in columns)], rows)
 
 
 def _real_text(part: Mapping[str, Any]) -> str:

@@ -57,10 +57,13 @@ class Scan:
     classes: NDArray[np.str_]
 
 
-def keyframe_report(bundle: BundleSources, question: ClassQuestion, folder: Path) -> dict[str, Any]:
-    """Return figures on an annotated keyframe: classes in boxes, cars and trucks pooled, ground; shares in percent."""
+def keyframe_report(bundle: BundleSources, question: ClassQuestion, folder: Path, source: str) -> dict[str, Any]:
+    """Return figures on an annotated keyframe: classes in boxes, cars and trucks pooled, ground; shares in percent.
+
+    The ensemble's answer is the student's where no camera sees.
+    """
     sample = Keyframe(folder)[0]
-    predicted = _predict(bundle, question, sample)
+    predicted = _predict(bundle, question, sample, source)
     truth = np.full(len(predicted), UNKNOWN)
     for box in sample.boxes:
         if box.category == "ignore":
@@ -94,7 +97,7 @@ def keyframe_report(bundle: BundleSources, question: ClassQuestion, folder: Path
 def kitti_report(bundle: BundleSources, question: ClassQuestion, folder: Path) -> dict[str, Any]:
     """Return IoU per shared class and their mean on a SemanticKITTI scan; shares in percent."""
     scan = read_kitti_scan(folder)
-    predicted = _predict(bundle, question, scan.sample)
+    predicted = _predict(bundle, question, scan.sample, STUDENT)
     names = {name: row for row, name in enumerate(question.classes)}
     truth = np.array([names.get(str(name), UNKNOWN) for name in scan.classes])
     known = np.flatnonzero(truth != UNKNOWN)
@@ -128,9 +131,9 @@ def read_kitti_scan(folder: Path) -> Scan:
     return Scan(sample=Sample(name=scans[0].stem, frame=frame), classes=classes)
 
 
-def _predict(bundle: BundleSources, question: ClassQuestion, sample: Sample) -> NDArray[np.int64]:
+def _predict(bundle: BundleSources, question: ClassQuestion, sample: Sample, source: str) -> NDArray[np.int64]:
     columns, owners = question.columns(bundle.rows)
-    return np.asarray(owners[bundle.ask(sample).of[STUDENT][:, columns].argmax(axis=1)], np.int64)
+    return np.asarray(owners[bundle.ask(sample).of[source][:, columns].argmax(axis=1)], np.int64)
 
 
 def _low_points(sample: Sample) -> NDArray[np.bool_]:

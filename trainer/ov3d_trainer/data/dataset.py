@@ -1,47 +1,55 @@
-"""Sample sources by configuration, and the cache that keeps samples which are slow to make. No torch here."""
+"""Sample sources by configuration. No torch here."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING
 
 from ov3d_perception.errors import ConfigError
 
+from .cache import CachedSource, KeyedSource, cache_key
 from .sample import Sample, SampleSource
-from .sample_files import SAMPLE_FORMAT, read_sample, write_sample
+from .worlds import Rooms, Streets
 
 if TYPE_CHECKING:
     from ..config import SourceConfig
 
-SOURCES = ("keyframe", "street", "room", "worlds")
 _MAX_SEEDS = 100_000
-_CHUNK = 6
-"""Samples that one process makes in a row: a few of one street, which is built once for them."""
 
 
 def open_source(config: SourceConfig, cache: Path | str | None = None) -> SampleSource:
-    """Open the configured data set; with a `cache` folder, samples are kept there once made.
+    """Open the configured data set; with a `cache` folder, samples of simulated worlds are kept there once made.
 
     Raises `ConfigError` for an unknown kind or missing entries and `DataError` for broken files.
     """
-    if config.kind == "keyframe":
-        return _open_keyframe(config)
-    if config.kind == "street":
-        return _cached(_open_streets(config), config, cache)
-    if config.kind == "room":
-        return _cached(Rooms(seeds=parse_seeds(config.seeds), views=config.views, unseen=config.unseen), config, cache)
     if config.kind == "worlds":
         rooms = replace(config, kind="room", seeds=config.room_seeds)
         return Joined(sources=(open_source(replace(config, kind="street"), cache), open_source(rooms, cache)))
+    if config.kind in _WORLDS:
+        source = _WORLDS[config.kind](config)
+        if not cache:
+            return source
+        return CachedSource(source=source, folder=Path(cache) / cache_key(config), cameras=config.cameras)
+    if config.kind in _RECORDED:
+        if not config.path:
+            raise ConfigError(f"data.path: where the {config.kind} data is, is missing. Set data.path=FOLDER.")
+        return _RECORDED[config.kind](config)
     raise ConfigError(f"data.kind: unknown '{config.kind}'. Choose from {', '.join(SOURCES)}.")
+
+
+def parse_source(text: str, base: SourceConfig) -> SourceConfig:
+    """Return `base` with what "KIND:WHAT" says: seeds of simulated worlds, the path of anything else.
+
+    Raises `ConfigError` for other texts.
+    """
+    kind, separator, value = text.partition(":")
+    if not separator or not value or kind not in SOURCES:
+        examples = "street:100-107, bag:FOLDER or nuscenes:FOLDER"
+        raise ConfigError(f"--data: expected KIND:WHAT such as {examples}, got '{text}'. Kinds: {', '.join(SOURCES)}.")
+    simulated = kind in _WORLDS or kind == "worlds"
+    return replace(base, kind=kind, path="" if simulated else value, seeds=value if simulated else "")
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -57,62 +65,6 @@ def parse_seeds(text: str) -> tuple[int, ...]:
             raise ConfigError(f"data.seeds: '{part.strip()}' is not a range of seeds.")
         seeds.extend(range(low, high + 1))
     return tuple(seeds)
-
-
-class KeyedSource(SampleSource, Protocol):
-    """A source whose samples have names of their own, whatever else is in the source."""
-
-    def key(self, index: int) -> str:
-        """Return a file name without suffix."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Streets:
-    """Several simulated streets, one after the other."""
-
-    seeds: tuple[int, ...]
-    frames: int
-    interval_s: float
-    cameras: bool
-    unseen: bool = False
-    varied: bool = False
-
-    def __len__(self) -> int:
-        return len(self.seeds) * self.frames
-
-    def __getitem__(self, index: int) -> Sample:
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        number, frame = divmod(index, self.frames)
-        street = _street(self.seeds[number], self.frames, self.interval_s, self.cameras, self.unseen, self.varied)
-        return street[frame]
-
-    def key(self, index: int) -> str:
-        """Return seed and frame number."""
-        return f"{self.seeds[index // self.frames]:06d}_{index % self.frames:04d}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rooms:
-    """Simulated rooms, one sample each."""
-
-    seeds: tuple[int, ...]
-    views: int
-    unseen: bool = False
-
-    def __len__(self) -> int:
-        return len(self.seeds)
-
-    def __getitem__(self, index: int) -> Sample:
-        from .simulate import SimulatedRoom
-
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        return SimulatedRoom(self.seeds[index], self.views, unseen=self.unseen)[0]
-
-    def key(self, index: int) -> str:
-        """Return the seed."""
-        return f"{self.seeds[index]:06d}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,36 +84,6 @@ class Joined:
         raise IndexError(index)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CachedSource:
-    """A source whose samples are written to `folder` when first asked for and read from there afterwards.
-
-    Files appear under their name only when complete, so that a killed writer leaves nothing half-written and several
-    writers do not disturb each other. The rig is not kept; without `cameras` images are not read.
-    """
-
-    source: KeyedSource
-    folder: Path
-    cameras: bool = True
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def __getitem__(self, index: int) -> Sample:
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        path = self.path(index)
-        if path.is_file():
-            return read_sample(path, cameras=self.cameras)
-        sample = self.source[index]
-        write_sample(path, sample)
-        return sample
-
-    def path(self, index: int) -> Path:
-        """Return where a sample is kept."""
-        return self.folder / f"{self.source.key(index)}.npz"
-
-
 def cached_parts(source: SampleSource) -> list[CachedSource]:
     """Return the parts of a source that are kept in a cache."""
     if isinstance(source, Joined):
@@ -169,50 +91,7 @@ def cached_parts(source: SampleSource) -> list[CachedSource]:
     return [source] if isinstance(source, CachedSource) else []
 
 
-def fill_cache(source: CachedSource, *, jobs: int = 1, title: str = "samples") -> int:
-    """Make the samples that are missing, in `jobs` processes; return how many there were."""
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
-    missing = [row for row in range(len(source)) if not source.path(row).is_file()]
-    bar = tqdm(total=len(missing), desc=title, disable=not sys.stderr.isatty())
-    if jobs < 2:
-        for row in missing:
-            source[row]
-            bar.update()
-        return len(missing)
-    chunks = [missing[at : at + _CHUNK] for at in range(0, len(missing), _CHUNK)]
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        for made in pool.map(_make_rows, [source] * len(chunks), chunks):
-            bar.update(made)
-    return len(missing)
-
-
-def _make_rows(source: CachedSource, rows: Sequence[int]) -> int:
-    for row in rows:
-        source[row]
-    return len(rows)
-
-
-def cache_key(config: SourceConfig) -> str:
-    """Return the cache folder's name: it changes with all that a sample depends on, the simulator's code included."""
-    facts = [SAMPLE_FORMAT, config.kind, config.interval_s, config.cameras, config.unseen, config.varied, config.views]
-    digest = hashlib.sha256(json.dumps(facts).encode())
-    folder = Path(__file__).parent / "simulate"
-    other = folder / ("room" if config.kind == "street" else "street")
-    for path in sorted(folder.rglob("*.py")):
-        if other not in path.parents or path.name == "kinds.py":
-            digest.update(path.read_bytes())
-    return f"{config.kind}-{digest.hexdigest()[:16]}"
-
-
-def _cached(source: KeyedSource, config: SourceConfig, cache: Path | str | None) -> SampleSource:
-    if not cache:
-        return source
-    return CachedSource(source=source, folder=Path(cache) / cache_key(config), cameras=config.cameras)
-
-
-def _open_streets(config: SourceConfig) -> Streets:
+def _streets(config: SourceConfig) -> KeyedSource:
     return Streets(
         seeds=parse_seeds(config.seeds),
         frames=config.frames,
@@ -223,18 +102,62 @@ def _open_streets(config: SourceConfig) -> Streets:
     )
 
 
-@lru_cache(maxsize=2)
-def _street(seed: int, frames: int, interval_s: float, cameras: bool, unseen: bool, varied: bool) -> SampleSource:
-    """Keep the streets in use: building one takes longer than one sweep of it."""
-    from .simulate import CAMERA_NAMES, SimulatedStreet
-
-    names = CAMERA_NAMES if cameras else ()
-    return SimulatedStreet(seed, frames, interval_s=interval_s, cameras=names, unseen=unseen, varied=varied)
+def _rooms(config: SourceConfig) -> KeyedSource:
+    return Rooms(seeds=parse_seeds(config.seeds), views=config.views, unseen=config.unseen)
 
 
-def _open_keyframe(config: SourceConfig) -> SampleSource:
-    if not config.path:
-        raise ConfigError("data.path: the folder of the keyframe is missing. Give it with --set data.path=FOLDER.")
+def _keyframe(config: SourceConfig) -> SampleSource:
     from .keyframe import Keyframe
 
     return Keyframe(Path(config.path))
+
+
+def _nuscenes(config: SourceConfig) -> SampleSource:
+    from .nuscenes.keyframes import NuScenesKeyframes
+
+    return NuScenesKeyframes(
+        Path(config.path),
+        version=config.version,
+        split=config.split,
+        cameras=config.cameras,
+        image_width=config.image_width,
+        sweeps=config.sweeps,
+    )
+
+
+def _kitti(config: SourceConfig) -> SampleSource:
+    from .kitti.sequences import KittiSequences
+
+    return KittiSequences(Path(config.path), split=config.split, cameras=config.cameras, image_width=config.image_width)
+
+
+def _scannet(config: SourceConfig) -> SampleSource:
+    from .scannet.reader import ScanNetScans, names_of_split
+
+    root = Path(config.path)
+    return ScanNetScans(root, config.views if config.cameras else 0, names=names_of_split(root, config.split))
+
+
+def _bag(config: SourceConfig) -> SampleSource:
+    from .recordings import BagSamples
+
+    return BagSamples(
+        path=Path(config.path),
+        topic=config.topic or None,
+        fixed_frame=config.fixed_frame,
+        max_skew_s=config.max_skew_s,
+        every=config.every,
+        cameras=config.cameras,
+    )
+
+
+_WORLDS: dict[str, Callable[[SourceConfig], KeyedSource]] = {"street": _streets, "room": _rooms}
+_RECORDED: dict[str, Callable[[SourceConfig], SampleSource]] = {
+    "keyframe": _keyframe,
+    "nuscenes": _nuscenes,
+    "scannet": _scannet,
+    "kitti": _kitti,
+    "bag": _bag,
+}
+SOURCES = (*_WORLDS, "worlds", *_RECORDED)
+"""Values of `data.kind`."""

@@ -161,15 +161,16 @@ class ImageTower(nn.Module):
             TextAnchors(config.anchors, config.embedding_dim, config.anchor_temperature) if config.anchors else None
         )
 
-    def shrink(self, images: torch.Tensor) -> torch.Tensor:
-        """Bring wider images (B, 3, H, W) to the width that the network was trained for; others stay.
+    def shrink(self, images: torch.Tensor, width: int | None = None) -> torch.Tensor:
+        """Bring wider images (B, 3, H, W) to a width, by default the one that the network was trained for; others stay.
 
         The last factor of up to two is a plain mean of neighbours: a smoother filter costs small things their shape.
         """
-        for width, smooth in ((2 * self.config.image_width, True), (self.config.image_width, False)):
-            if images.shape[3] > width:
-                rows = images.shape[2] * width / images.shape[3]
-                size = (ROUND * max(1, math.floor(rows / ROUND + 0.5)), width)
+        width = width or self.config.image_width
+        for columns, smooth in ((2 * width, True), (width, False)):
+            if images.shape[3] > columns:
+                rows = images.shape[2] * columns / images.shape[3]
+                size = (ROUND * max(1, math.floor(rows / ROUND + 0.5)), columns)
                 images = F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=smooth)
         return images
 

@@ -33,7 +33,7 @@ def make_teacher(config: TeacherConfig, words: WordList, encoder: TextEncoder, s
     if config.kind == "pixel_text":
         from .pixel_text import open_pixel_text_teacher
 
-        return open_pixel_text_teacher(config.path, encoder, options)
+        return open_pixel_text_teacher(config.path, encoder, options, widths=config.widths, flip=config.flip)
     if config.kind == "masks":
         if not sample.view_label_names:
             raise ConfigError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,12 +29,15 @@ class PixelTextTeacher:
     """Supervises every point that a camera sees with the mean feature of its pixels, before the anchors.
 
     `targets` are the kinds of object that the tower was trained with. A feature is kept as `code @ targets.decoder`,
-    (C + 1) numbers instead of D: what the tower's last layer reads, and 1 for its bias, divided by the length.
+    (C + 1) numbers instead of D: what the tower's last layer reads, and 1 for its bias, divided by the length. Every
+    image is read at each of `widths` and, with `flip`, mirrored too; the features are averaged.
     """
 
     tower: ImageTower
     targets: Targets
     lift: LiftOptions
+    widths: tuple[int, ...] = ()
+    flip: bool = False
 
     def supervise(self, sample: Sample) -> FeatureSupervision:
         """Run the tower on the sample's images and read it at the points."""
@@ -54,16 +58,37 @@ class PixelTextTeacher:
         projection = project(points, view, min_depth_m=self.lift.min_depth_m)
         visible = not_occluded(projection, shape) if self.lift.occlusion_test else projection.visible
         rows = np.flatnonzero(visible)
-        hidden = hidden_at(self.tower, view.image, projection.pixels[rows])
+        codes = [
+            self._code(hidden_at(self.tower, image, pixels, width=width))
+            for width in self.widths or (self.tower.config.image_width,)
+            for image, pixels in self._mirrored(view.image, projection.pixels[rows])
+        ]
+        return rows, np.mean(codes, axis=0, dtype=np.float32)
+
+    def _mirrored(
+        self, image: NDArray[np.uint8], pixels: NDArray[np.float32]
+    ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+        """Yield the image with its pixels as it is and, with `flip`, left and right exchanged."""
+        yield image, pixels
+        if self.flip:
+            column = np.float32(image.shape[1] - 1) - pixels[:, 0]
+            yield np.ascontiguousarray(image[:, ::-1]), np.stack([column, pixels[:, 1]], axis=1)
+
+    def _code(self, hidden: torch.Tensor) -> NDArray[np.float32]:
         length = linear_length(hidden, self.tower.final.weight.T, self.tower.final.bias)
         code = torch.cat([hidden, torch.ones(len(hidden), 1)], dim=1) / length[:, None]
-        return rows, code.numpy()
+        return np.asarray(code.numpy(), np.float32)
 
 
-def hidden_at(tower: ImageTower, image: NDArray[np.uint8], pixels: NDArray[np.float32]) -> torch.Tensor:
-    """Return what the last layer reads (P, C) at pixels (P, 2) of an image (H, W, 3), bilinear between cells."""
+def hidden_at(
+    tower: ImageTower, image: NDArray[np.uint8], pixels: NDArray[np.float32], *, width: int | None = None
+) -> torch.Tensor:
+    """Return what the last layer reads (P, C) at pixels (P, 2) of an image (H, W, 3), bilinear between cells.
+
+    The image is shrunk to `width`, by default the one that the tower was trained for.
+    """
     with torch.no_grad():
-        shown = tower.shrink(torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255.0)
+        shown = tower.shrink(torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255.0, width)
         hidden = tower.hidden(shown)
         ratio = torch.tensor([shown.shape[3] / image.shape[1], shown.shape[2] / image.shape[0]])  # (u, v)
         cells = ((torch.from_numpy(pixels) + 0.5) * ratio - 0.5) / STRIDE
@@ -73,7 +98,9 @@ def hidden_at(tower: ImageTower, image: NDArray[np.uint8], pixels: NDArray[np.fl
     return read[0, :, 0].T.contiguous()
 
 
-def open_pixel_text_teacher(path: str, encoder: TextEncoder, lift: LiftOptions) -> PixelTextTeacher:
+def open_pixel_text_teacher(
+    path: str, encoder: TextEncoder, lift: LiftOptions, *, widths: Sequence[int] = (), flip: bool = False
+) -> PixelTextTeacher:
     """Open a trained image tower as teacher; `ConfigError` where it speaks another text space than `encoder`."""
     if not path:
         raise ConfigError("teacher.path: the image tower's checkpoint is missing. Set teacher.path=FILE.")
@@ -95,4 +122,6 @@ def open_pixel_text_teacher(path: str, encoder: TextEncoder, lift: LiftOptions) 
             decoder=torch.cat([tower.final.weight.T, tower.final.bias[None]]).numpy(),
         ),
         lift=lift,
+        widths=tuple(widths),
+        flip=flip,
     )

@@ -10,6 +10,7 @@ import bisect
 import io
 import re
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,40 +36,97 @@ _CHANNELS = {"rgb8": (0, 1, 2), "bgr8": (2, 1, 0), "rgba8": (0, 1, 2), "bgra8": 
 _BYTES_PER_PIXEL = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1}
 
 
-def read_bag_frames(
-    path: Path | str,
-    *,
-    topic: str | None = None,
-    cameras: Sequence[str] | None = None,
-    fixed_frame: str = "map",
-    max_skew_s: float = DEFAULT_MAX_SKEW_S,
-    rigid_frames: Collection[str] = (),
-) -> Iterator[Frame]:
-    """Yield every cloud of a bag with its cameras, in recording order.
+class BagFrames:
+    """The clouds of a bag with their cameras, by number, in recording order; close it, or use it with `with`.
 
-    `cameras`: image topics to use, None for all. For each, the image nearest in time to the cloud is taken if it is
-    within `max_skew_s`, else the frame goes without that camera. `CameraView.name` is the camera's frame; its
-    transform runs through `fixed_frame`, so that ego motion between the stamps is in it. `rigid_frames` declares
-    sensor mounts that the recording repeats on /tf (see `TransformBuffer`).
+    `topic`: the clouds, None where the bag has one cloud topic. `cameras`: image topics to use, None for all. For each
+    camera the image nearest in time to the cloud is taken if it is within `max_skew_s`, else the frame goes without
+    it. `CameraView.name` is the camera's frame; its transform runs through `fixed_frame`, so that ego motion between
+    the stamps is in it. `rigid_frames` declares sensor mounts that the recording repeats on /tf (see
+    `TransformBuffer`).
 
     Geometry is never guessed: a camera without CameraInfo or with an unrectified image, a missing transform or one
     that would have to be extrapolated raises `FrameError` with frames and stamps. Raises `DataError` for a bag or
     message that cannot be read.
     """
-    typestore = make_typestore()
-    with open_bag(path) as reader:
-        clouds = find_cloud_topic(reader, topic, path)
-        transforms = _read_transforms(reader, typestore, rigid_frames)
-        tracks = _index_images(reader, typestore, cameras, path)
-        for connection, _, raw in reader.messages(connections=clouds):
-            message = deserialize(typestore, raw, connection.msgtype, f"{path}: {connection.topic}")
-            frame = decode_pointcloud2(message)
-            views = []
-            for track in tracks:
-                view = _view(reader, typestore, track, frame, transforms, fixed_frame, max_skew_s)
-                if view is not None:
-                    views.append(view)
-            yield replace(frame, cameras=tuple(views))
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        topic: str | None = None,
+        cameras: Sequence[str] | None = None,
+        fixed_frame: str = "map",
+        max_skew_s: float = DEFAULT_MAX_SKEW_S,
+        rigid_frames: Collection[str] = (),
+    ) -> None:
+        self._path, self._fixed_frame, self._max_skew_s = path, fixed_frame, max_skew_s
+        self._open = ExitStack()
+        self._typestore = make_typestore()
+        self._reader = self._open.enter_context(open_bag(path))
+        try:
+            self._clouds = find_cloud_topic(self._reader, topic, path)
+            self._transforms = _read_transforms(self._reader, self._typestore, rigid_frames)
+            self._tracks = _index_images(self._reader, self._typestore, cameras, path)
+        except BaseException:
+            self._open.close()
+            raise
+        self._times: list[tuple[int, int]] | None = None
+
+    def __enter__(self) -> BagFrames:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._open.close()
+
+    def __len__(self) -> int:
+        return len(self._cloud_times())
+
+    def __getitem__(self, index: int) -> Frame:
+        time_ns, stamp_ns = self._cloud_times()[index]
+        for connection, _, raw in self._reader.messages(connections=self._clouds, start=time_ns, stop=time_ns + 1):
+            if header_stamp_ns(raw) == stamp_ns:
+                return self._frame(connection, raw)
+        raise DataError(f"{self._path}: cloud at {time_ns} ns vanished while reading. Is the bag still written?")
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield all frames in one pass through the bag, which is faster than by number."""
+        for connection, _, raw in self._reader.messages(connections=self._clouds):
+            yield self._frame(connection, raw)
+
+    def camera_count(self, index: int) -> int:
+        """Return how many cameras have an image near enough to a cloud."""
+        stamp_ns = self._cloud_times()[index][1]
+        return sum(_image_near(track, stamp_ns, self._max_skew_s) is not None for track in self._tracks)
+
+    def _cloud_times(self) -> list[tuple[int, int]]:
+        """Recording time and header stamp of every cloud; one pass through the bag when first asked for."""
+        if self._times is None:
+            messages = self._reader.messages(connections=self._clouds)
+            self._times = [(time_ns, header_stamp_ns(raw)) for _, time_ns, raw in messages]
+        return self._times
+
+    def _frame(self, connection: Any, raw: bytes) -> Frame:
+        message = deserialize(self._typestore, raw, connection.msgtype, f"{self._path}: {connection.topic}")
+        frame = decode_pointcloud2(message)
+        views = []
+        for track in self._tracks:
+            nearest = _image_near(track, frame.stamp_ns, self._max_skew_s)
+            if nearest is not None:
+                views.append(
+                    _view(self._reader, self._typestore, track, nearest, frame, self._transforms, self._fixed_frame)
+                )
+        return replace(frame, cameras=tuple(views))
+
+
+def read_bag_frames(path: Path | str, **choices: Any) -> Iterator[Frame]:
+    """Yield every cloud of a bag with its cameras, in recording order; for `choices` see `BagFrames`."""
+    with BagFrames(path, **choices) as frames:
+        yield from frames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,19 +233,16 @@ def _view(
     reader: Any,
     typestore: Any,
     track: _ImageTrack,
+    number: int,
     frame: Frame,
     transforms: TransformBuffer,
     fixed_frame: str,
-    max_skew_s: float,
-) -> CameraView | None:
-    nearest = _nearest(track.stamps_ns, frame.stamp_ns)
-    stamp_ns = track.stamps_ns[nearest]
-    if abs(stamp_ns - frame.stamp_ns) > max_skew_s * 1e9:
-        return None
+) -> CameraView:
+    stamp_ns = track.stamps_ns[number]
     camera_from_lidar = transforms.lookup(
         track.frame_id, stamp_ns, frame.frame_id, frame.stamp_ns, fixed_frame=fixed_frame
     )
-    image = _read_image(reader, typestore, track, nearest)
+    image = _read_image(reader, typestore, track, number)
     if image.shape[:2] != track.shape:
         raise FrameError(
             f"{track.connection.topic}: image is {image.shape[1]} x {image.shape[0]}, its CameraInfo says "
@@ -202,10 +257,12 @@ def _view(
     )
 
 
-def _nearest(stamps_ns: list[int], stamp_ns: int) -> int:
-    after = bisect.bisect_left(stamps_ns, stamp_ns)
-    around = [index for index in (after - 1, after) if 0 <= index < len(stamps_ns)]
-    return min(around, key=lambda index: abs(stamps_ns[index] - stamp_ns))
+def _image_near(track: _ImageTrack, stamp_ns: int, max_skew_s: float) -> int | None:
+    """Return the number of the image nearest in time, None where it is too far."""
+    after = bisect.bisect_left(track.stamps_ns, stamp_ns)
+    around = [number for number in (after - 1, after) if 0 <= number < len(track.stamps_ns)]
+    nearest = min(around, key=lambda number: abs(track.stamps_ns[number] - stamp_ns))
+    return nearest if abs(track.stamps_ns[nearest] - stamp_ns) <= max_skew_s * 1e9 else None
 
 
 def _read_image(reader: Any, typestore: Any, track: _ImageTrack, index: int) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .bag_frames import read_bag_frames
+from .bag_frames import BagFrames, read_bag_frames
 from .bag_io import (
     LABEL_TABLE_TYPE,
     LABELLED_TOPIC,
@@ -32,6 +32,7 @@ from .types import Frame, Prediction
 __all__ = [
     "LABELLED_TOPIC",
     "LABELS_TOPIC",
+    "BagFrames",
     "cloud_message",
     "header_message",
     "label_table_message",

@@ -102,6 +102,16 @@ def challenge_ids() -> NDArray[np.uint8]:
     return np.array([0 if name is None else CHALLENGE_CLASSES.index(name) + 1 for name in classes], dtype=np.uint8)
 
 
+def words_of_category(name: str) -> str:
+    """Return the challenge's class of a raw category in words ("traffic cone"), "" where it is ignored."""
+    return _CHALLENGE_CLASS_OF.get(name, "").replace("_", " ")
+
+
+def challenge_words() -> tuple[str, ...]:
+    """Return the 16 classes in words."""
+    return tuple(name.replace("_", " ") for name in CHALLENGE_CLASSES)
+
+
 def raw_category(kind: str) -> str:
     """Return the raw category of a simulated kind; "static.other" where nuScenes has none for it."""
     known = KIND_OF.get(kind)

@@ -18,10 +18,9 @@ from ..boxes import points_in_box
 from ..sample import UNKNOWN, Box, Rig, Sample, SceneObject
 from ..simulate import SimulatedStreet
 from .categories import EGO_VEHICLE, NOISE, RAW_CATEGORIES, raw_labels
-from .tokens import lidarseg_file, token
+from .tokens import LIDAR, lidarseg_file, token
 from .visibility import visible_shares
 
-LIDAR = "LIDAR_TOP"
 KEYFRAME_INTERVAL_S = 0.5
 SWEEP_INTERVAL_NS = 50_000_000
 SWEEPS_PER_KEYFRAME = 10

@@ -15,7 +15,7 @@ from ..sample import SceneObject
 from ..simulate.words import with_article, words_of
 from .categories import RAW_CATEGORIES, raw_category
 from .recording import Annotation, Drive, KeyframeRecord, SensorFile
-from .tokens import lidarseg_file, token
+from .tokens import LIDAR, lidarseg_file, token
 
 Row = dict[str, Any]
 Tables = dict[str, list[Row]]
@@ -166,7 +166,7 @@ def _sample_token(drive: Drive, record: KeyframeRecord) -> str:
 
 
 def _calibrated_sensors(drive: Drive, record: KeyframeRecord) -> list[Row]:
-    mounts = {"LIDAR_TOP": record.rig.ego_from_lidar, **record.rig.ego_from_camera}
+    mounts = {LIDAR: record.rig.ego_from_lidar, **record.rig.ego_from_camera}
     return [
         {
             "token": drive.token("calibrated_sensor", channel),

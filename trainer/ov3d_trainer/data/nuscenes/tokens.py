@@ -1,4 +1,4 @@
-"""Tokens and names of files in a nuScenes data root."""
+"""Tokens, channels and names of files in a nuScenes data root."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import hashlib
 
 VERSION = "v1.0-mini"
 """Name of the tables' folder; the official evaluation looks its splits up by it."""
+
+LIDAR = "LIDAR_TOP"
+"""The lidar's channel."""
 
 
 def token(*parts: object) -> str:

@@ -17,9 +17,9 @@ from tqdm import tqdm
 from ov3d_perception.errors import ConfigError, DataError
 
 from ..simulate import CAMERA_NAMES
-from .recording import LIDAR, Drive, KeyframeRecord, record_keyframes
+from .recording import Drive, KeyframeRecord, record_keyframes
 from .tables import MAP_FILE, TABLES, Tables, object_rows, scene_tables, shared_tables
-from .tokens import VERSION
+from .tokens import LIDAR, VERSION
 
 VALIDATION_SCENES = ("scene-0103", "scene-0916")
 TRAINING_SCENES = (

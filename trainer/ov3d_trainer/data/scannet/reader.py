@@ -89,6 +89,25 @@ def read_scan(folder: Path, label_map: Path | None = None) -> ScanNetScan:
     )
 
 
+def names_of_split(root: Path, split: str) -> tuple[str, ...] | None:
+    """Return the scans of a split: those listed in `scannetv2_<split>.txt` below `root`, None for `all`.
+
+    These lists come with ScanNet (Tasks/Benchmark); `split` may also be the path of such a list. Raises `DataError`
+    where there is none.
+    """
+    if split == "all":
+        return None
+    listing = root / f"scannetv2_{split}.txt"
+    path = listing if listing.is_file() else Path(split)
+    try:
+        names = tuple(path.read_text(encoding="utf-8").split())
+    except OSError:
+        raise DataError(f"{listing}: no such file. Copy ScanNet's list there, or set data.split=all.") from None
+    if not names or not all(name.startswith("scene") for name in names):
+        raise DataError(f"{path}: expected names such as scene0000_00, one a line.")
+    return names
+
+
 class ScanNetScans:
     """A `SampleSource` of scans: a folder of scan folders, one sample each, in order of their names.
 
