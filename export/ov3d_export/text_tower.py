@@ -154,13 +154,13 @@ def add_text_tower_command(subparsers: Any) -> None:
 
 def run_text_tower(options: argparse.Namespace) -> int:
     """Export the tower that the command line names; return 0. Raises `ConfigError` and `ModelError`."""
-    from ov3d_trainer.open_clip_loading import load_open_clip
+    from ov3d_trainer.open_clip_loading import load_open_clip, text_space
 
     if options.out.exists() and not options.out.is_dir():
         raise ConfigError(f"--out {options.out}: is a file. Name the folder that the bundle shall be.")
     pretrained = None if options.random_init else options.pretrained
     tag = f"random-{options.seed}" if pretrained is None else Path(pretrained).stem
-    space = options.space or default_space(options.model, tag)
+    space = options.space or text_space(options.model, pretrained, seed=options.seed)
     model, tokenizer = load_open_clip(options.model, pretrained, seed=options.seed)
     report = export_text_tower(
         model, tokenizer, options.out, space=space, source={"model": options.model, "pretrained": tag}
@@ -171,8 +171,3 @@ def run_text_tower(options: argparse.Namespace) -> int:
         *(report.texts, report.difference),
     )
     return 0
-
-
-def default_space(model: str, tag: str) -> str:
-    """Return "clip:MODEL/TAG"; the QuickGELU name of a model is not another space."""
-    return f"clip:{model.removesuffix('-quickgelu')}/{tag}"

@@ -82,13 +82,26 @@ class NetworkConfig:
 
 @dataclass(kw_only=True)
 class TeacherConfig:
-    """Who supervises: `masks` (label images, lifted; see `lift.LiftOptions`), `labels` (true names of points) or
-    `pixel_text` (features of the image tower in the file `path`, lifted; averaged over the images shrunk to each of
-    `widths`, by default the tower's own, and with `flip` over mirrored images too)."""
+    """Who supervises.
+
+    `kind` masks: label images, lifted. labels: true names of points. pixel_text: features of the image tower in the
+    file `path`, lifted, averaged over the images shrunk to each of `widths` (by default the tower's own). open_clip:
+    patch features of the ViT or ResNet `model` with weights `pretrained` (a tag of open_clip or a file; "" for random
+    ones, to try things out), `edit` as in `clip_dense.edits`, `short_side`, `window` and `stride` in pixels as in
+    `clip_dense.windows`. `flip`: average over mirrored images too.
+
+    How labels and features come to points: see `lift.LiftOptions`.
+    """
 
     kind: str = "masks"
     path: str = ""
     widths: list[int] = field(default_factory=list)
+    model: str = "ViT-B-16"
+    pretrained: str = "openai"
+    edit: str = "naclip"
+    short_side: int = 448
+    window: int = 336
+    stride: int = 224
     flip: bool = False
     min_confidence: float = 0.0
     erosion_px: int = 0
@@ -251,6 +264,9 @@ def check_config(config: TrainConfig) -> None:
         value = getattr(augmentation, name)
         _expect(value >= 0, f"augmentation.{name}", "0 or more", value)
     _expect(0 <= config.teacher.min_confidence <= 1, "teacher.min_confidence", "0 to 1", config.teacher.min_confidence)
+    for name in ("short_side", "stride"):
+        _expect(getattr(config.teacher, name) >= 16, f"teacher.{name}", "at least 16", getattr(config.teacher, name))
+    _expect(config.teacher.window >= 0, "teacher.window", "0 or more", config.teacher.window)
     widths = config.teacher.widths
     _expect(all(16 <= width <= 4096 for width in widths), "teacher.widths", "pixels from 16 to 4096", widths)
     _expect(config.teacher.erosion_px >= 0, "teacher.erosion_px", "0 or more", config.teacher.erosion_px)

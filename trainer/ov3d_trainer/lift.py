@@ -58,6 +58,17 @@ def lift_view_labels(sample: Sample, options: LiftOptions | None = None) -> Poin
     return PointLabels(label=label, confidence=confidence)
 
 
+def visible_pixels(
+    points: NDArray[np.float32], view: CameraView, options: LiftOptions
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return rows (S,) of the points that a view sees, and the pixel (S, 2) as (u, v) of each."""
+    projection = project(points, view, min_depth_m=options.min_depth_m)
+    shape = (view.image.shape[0], view.image.shape[1])
+    seen = not_occluded(projection, shape) if options.occlusion_test else projection.visible
+    rows = np.flatnonzero(seen)
+    return rows, projection.pixels[rows]
+
+
 def pixels_in_label_image(
     pixels: NDArray[np.float32], image_shape: tuple[int, int], label_shape: tuple[int, int]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -102,11 +113,9 @@ def _read_view(
     points: NDArray[np.float32], view: CameraView, image: LabelImage, options: LiftOptions
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Label and confidence of each point (N,) in one view."""
-    shape = (view.image.shape[0], view.image.shape[1])
-    projection = project(points, view, min_depth_m=options.min_depth_m)
-    seen = not_occluded(projection, shape) if options.occlusion_test else projection.visible
-    rows = np.flatnonzero(seen)
-    row, column = pixels_in_label_image(projection.pixels[rows], shape, (image.labels.shape[0], image.labels.shape[1]))
+    rows, pixels = visible_pixels(points, view, options)
+    shape, label_shape = ((array.shape[0], array.shape[1]) for array in (view.image, image.labels))
+    row, column = pixels_in_label_image(pixels, shape, label_shape)
     inner = away_from_borders(image.labels, options.erosion_px)[row, column]
     found = image.labels[row, column]
     confidence = np.ones(len(rows), np.float32) if image.confidence is None else image.confidence[row, column]

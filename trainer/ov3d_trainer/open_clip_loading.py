@@ -72,6 +72,15 @@ def load_open_clip(name: str, pretrained: str | Path | None, *, seed: int = 0) -
     return model.eval().requires_grad_(False), tokenizer
 
 
+def text_space(model: str, pretrained: str | Path | None, *, seed: int = 0) -> str:
+    """Return the name of a model's text space, "clip:MODEL/TAG"; the QuickGELU name of a model is not another space.
+
+    The tag of a file is its name without the ending, of random weights their seed.
+    """
+    tag = f"random-{seed}" if pretrained is None else Path(pretrained).stem
+    return f"clip:{model.removesuffix(_QUICK_GELU)}/{tag}"
+
+
 def _check_name(open_clip: Any, name: str) -> None:
     known = open_clip.list_models()
     if name not in known:

@@ -17,7 +17,7 @@ from .masks import MaskTeacher
 if TYPE_CHECKING:
     from ov3d_perception.text.encoder import TextEncoder
 
-TEACHERS = ("masks", "labels", "pixel_text")
+TEACHERS = ("masks", "labels", "pixel_text", "open_clip")
 
 
 def make_teacher(config: TeacherConfig, words: WordList, encoder: TextEncoder, sample: Sample) -> Teacher:
@@ -34,6 +34,10 @@ def make_teacher(config: TeacherConfig, words: WordList, encoder: TextEncoder, s
         from .pixel_text import open_pixel_text_teacher
 
         return open_pixel_text_teacher(config.path, encoder, options, widths=config.widths, flip=config.flip)
+    if config.kind == "open_clip":
+        from .open_clip import open_clip_teacher
+
+        return open_clip_teacher(config, words, encoder, options)
     if config.kind == "masks":
         if not sample.view_label_names:
             raise ConfigError(

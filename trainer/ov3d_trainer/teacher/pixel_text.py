@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from ov3d_perception.errors import ConfigError
-from ov3d_perception.projection import not_occluded, project
 from ov3d_perception.text.encoder import TextEncoder
 from ov3d_perception.types import CameraView
 
@@ -20,7 +19,7 @@ from ..data.sample import Sample
 from ..head import linear_length
 from ..image_tower.checkpoint import build_tower, load_tower
 from ..image_tower.network import STRIDE, ImageTower
-from ..lift import LiftOptions
+from ..lift import LiftOptions, visible_pixels
 from .base import FeatureSupervision, Targets
 
 
@@ -54,14 +53,11 @@ class PixelTextTeacher:
 
     def _read(self, points: NDArray[np.float32], view: CameraView) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return the rows of the points that the view sees, and the code of each."""
-        shape = (view.image.shape[0], view.image.shape[1])
-        projection = project(points, view, min_depth_m=self.lift.min_depth_m)
-        visible = not_occluded(projection, shape) if self.lift.occlusion_test else projection.visible
-        rows = np.flatnonzero(visible)
+        rows, pixels = visible_pixels(points, view, self.lift)
         codes = [
-            self._code(hidden_at(self.tower, image, pixels, width=width))
+            self._code(hidden_at(self.tower, image, at, width=width))
             for width in self.widths or (self.tower.config.image_width,)
-            for image, pixels in self._mirrored(view.image, projection.pixels[rows])
+            for image, at in self._mirrored(view.image, pixels)
         ]
         return rows, np.mean(codes, axis=0, dtype=np.float32)
 
