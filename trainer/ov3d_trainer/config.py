@@ -85,10 +85,11 @@ class TeacherConfig:
     """Who supervises.
 
     `kind` masks: label images, lifted. labels: true names of points. pixel_text: features of the image tower in the
-    file `path`, lifted, averaged over the images shrunk to each of `widths` (by default the tower's own). open_clip:
-    patch features of the ViT or ResNet `model` with weights `pretrained` (a tag of open_clip or a file; "" for random
-    ones, to try things out), `edit` as in `clip_dense.edits`, `short_side`, `window` and `stride` in pixels as in
-    `clip_dense.windows`. `flip`: average over mirrored images too.
+    file `path` (image_tower.pt, or image.onnx of a bundle), lifted; with torch's weights averaged over the images
+    shrunk to each of `widths` (by default the tower's own). open_clip: patch features of the ViT or ResNet `model`
+    with weights `pretrained` (a tag of open_clip or a file; "" for random ones, to try things out), `edit` as in
+    `clip_dense.edits`, `short_side`, `window` and `stride` in pixels as in `clip_dense.windows`. `flip`: average over
+    mirrored images too.
 
     How labels and features come to points: see `lift.LiftOptions`.
     """

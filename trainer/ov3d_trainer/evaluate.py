@@ -153,7 +153,7 @@ def taught_labels(
     if isinstance(supervision, Supervision):
         return _class_of(teacher.targets.names, queries.names)[supervision.target]
     assert teacher.targets.decoder is not None  # such a teacher has one
-    features: NDArray[np.float32] = supervision.code.astype(np.float32) @ teacher.targets.decoder
+    features: NDArray[np.float32] = supervision.code @ teacher.targets.decoder
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     label, _ = label_voxels(features @ queries.text.T, queries)
     taught = np.full(points, none, dtype=np.int64)
@@ -204,7 +204,10 @@ def report_text(report: dict[str, Any]) -> str:
         parts.append("Not queryable: " + ", ".join(report["not_queryable"]) + ".")
     if "truth" in report:
         truth = report["truth"]
-        parts.append(f"Against the truth of the points (%): mean IoU {truth['mean_iou']}, accuracy {truth['accuracy']}")
+        parts.append(
+            f"Against the truth of the points (%): mean IoU {truth['mean_iou']}, weighted by frequency "
+            f"{truth['weighted_iou']}, mean accuracy {truth['mean_accuracy']}, accuracy {truth['accuracy']}"
+        )
         rows = [
             [name, row["points"], row["iou"], row["precision"], row["recall"]]
             for name, row in truth["classes"].items()

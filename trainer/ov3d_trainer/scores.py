@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ov3d_perception.errors import ConfigError
 from ov3d_perception.types import IntArray
 
 
@@ -41,6 +42,31 @@ class Confusion:
         occurring = self._true() > 0
         return float(self.iou()[occurring].mean()) if occurring.any() else float("nan")
 
+    def mean_accuracy(self) -> float:
+        """Return the mean recall over the classes that occur in the truth (mAcc); NaN where there is none."""
+        occurring = self._true() > 0
+        return float(self.recall()[occurring].mean()) if occurring.any() else float("nan")
+
+    def weighted_iou(self) -> float:
+        """Return the IoU weighted by how many points each class truly has (f-mIoU); NaN without any."""
+        share = _share(self._true(), self._true().sum())
+        return float(np.nansum(share * self.iou())) if self._true().any() else float("nan")
+
+    def group_iou(self, groups: Mapping[str, Sequence[str]]) -> dict[str, float]:
+        """Return the mean IoU of each group of classes, such as head, common and tail, or base and novel.
+
+        Classes that do not occur in the truth are left out; NaN for a group without any. Unknown names are a
+        `ConfigError`.
+        """
+        found = {}
+        for group, names in groups.items():
+            unknown = sorted(set(names) - set(self.names))
+            if unknown:
+                raise ConfigError(f"group {group}: no class {', '.join(unknown)}. Classes: {', '.join(self.names)}.")
+            rows = [self.names.index(name) for name in names if self._true()[self.names.index(name)]]
+            found[group] = float(self.iou()[rows].mean()) if rows else float("nan")
+        return found
+
     def accuracy(self) -> float:
         """Return the share of points with a true class that are predicted as it; NaN without any."""
         return float(_share(self._hits().sum(), self._true().sum()))
@@ -61,6 +87,8 @@ class Confusion:
         }
         return {
             "mean_iou": percentage(self.mean_iou()),
+            "mean_accuracy": percentage(self.mean_accuracy()),
+            "weighted_iou": percentage(self.weighted_iou()),
             "accuracy": percentage(self.accuracy()),
             "classes": classes,
             "confusion": self.counts.tolist(),

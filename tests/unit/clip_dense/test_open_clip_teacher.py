@@ -58,7 +58,7 @@ def test_points_get_the_mean_feature_of_their_pixels(sample):
         assert grid.shape == (512, 2, 3)  # 64 x 96 pixels, patches of 32
         pixels = project(sample.frame.points[:1], view, min_depth_m=1.0).pixels
         read.append(features_at(grid, view.image.shape, pixels)[0])
-    found = supervision.code[0].astype(np.float32) @ teacher.targets.decoder
+    found = supervision.code[0] @ teacher.targets.decoder
     np.testing.assert_allclose(found, np.mean(read, axis=0), atol=1e-3)  # float16
     assert not np.allclose(read[0], read[1], atol=0.01)
 

@@ -52,7 +52,7 @@ def test_teacher_gives_the_mean_of_what_the_pixels_say_before_the_anchors(teache
     tower = build_tower(checkpoint)
     with torch.no_grad():
         unit = torch.nn.functional.normalize(tower.final(pixels_of_first_point(tower, sample)), dim=1)
-    found = supervision.code[0].astype(np.float32) @ teacher.targets.decoder
+    found = supervision.code[0] @ teacher.targets.decoder
     np.testing.assert_allclose(found, unit.mean(dim=0).numpy(), atol=2e-3)  # float16
     assert teacher.targets.names == ("car", "tree")
     np.testing.assert_array_equal(teacher.targets.text, tower.anchors.text.numpy())
@@ -71,7 +71,7 @@ def test_teacher_averages_widths_and_mirrored_images(teacher, checkpoint, text, 
     ]
     with torch.no_grad():
         unit = torch.nn.functional.normalize(tower.final(torch.cat(read)), dim=1)
-    found = averaging.supervise(sample).code[0].astype(np.float32) @ teacher.targets.decoder
+    found = averaging.supervise(sample).code[0] @ teacher.targets.decoder
     np.testing.assert_allclose(found, unit.mean(dim=0).numpy(), atol=2e-3)  # float16
     assert np.abs(unit.mean(dim=0).numpy() - unit[0].numpy()).max() > 0.01  # which one reading alone would miss
 
@@ -84,6 +84,19 @@ def test_robot_reads_the_mean_of_what_the_pixels_say_after_the_anchors(teacher, 
     with torch.no_grad():
         mean = tower.project(pixels_of_first_point(tower, sample)).mean(dim=0).numpy()
     np.testing.assert_allclose(camera.feature[0], mean / np.linalg.norm(mean), atol=6e-3)  # float16 weights
+
+
+def test_exported_tower_teaches_what_the_robot_reads(checkpoint, text, sample, tmp_path):
+    export_image_tower(checkpoint, tmp_path)
+    path = str(tmp_path / "image.onnx")
+    teacher = make_teacher(TeacherConfig(kind="pixel_text", path=path), WORDS, text, sample)
+    supervision = teacher.supervise(sample)
+    camera = camera_features(sample.frame, ImageTowerSession(tmp_path / "image.onnx", threads=1))
+    np.testing.assert_array_equal(supervision.rows, camera.rows)
+    np.testing.assert_allclose(supervision.code @ teacher.targets.decoder, camera.feature, atol=1e-3)  # float16
+    assert teacher.targets.names == ("car", "tree")
+    with pytest.raises(ConfigError, match=r"teacher\.flip"):
+        make_teacher(TeacherConfig(kind="pixel_text", path=path, flip=True), WORDS, text, sample)
 
 
 def test_tower_of_another_space_is_refused(checkpoint, text, sample, tmp_path):
@@ -103,9 +116,7 @@ def test_pooled_code_is_the_mean_over_supervised_points(teacher, sample):
     row = voxels.voxel_of_point[0]
     inside = [at for at, point in enumerate(supervision.rows) if voxels.voxel_of_point[point] == row]
     count = (voxels.voxel_of_point == row).sum()
-    np.testing.assert_allclose(
-        pooled[row, :-1], supervision.code[inside].astype(np.float32).sum(axis=0) / count, rtol=1e-5
-    )
+    np.testing.assert_allclose(pooled[row, :-1], supervision.code[inside].sum(axis=0) / count, rtol=1e-5)
     assert pooled[row, -1] == pytest.approx(len(inside) / count)
 
 

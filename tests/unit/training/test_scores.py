@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from ov3d_perception.errors import ConfigError
 from ov3d_trainer.scores import add_confusions, count_confusion
 
 # Classes a, b; 2 means none of them.          a: 2 hits, 1 missed; b: 1 hit, 1 unlabelled; one foreign point called a.
@@ -16,6 +17,18 @@ def test_iou_precision_and_recall_by_hand():
     np.testing.assert_allclose(confusion.recall(), [2 / 3, 1 / 2])
     assert confusion.mean_iou() == pytest.approx((2 / 4 + 1 / 3) / 2)
     assert confusion.accuracy() == pytest.approx(3 / 5)
+
+
+def test_mean_accuracy_weighted_iou_and_groups_by_hand():
+    confusion = count_confusion(["a", "b", "c"], np.where(TRUTH == 2, 3, TRUTH), np.where(PREDICTED == 2, 3, PREDICTED))
+    assert confusion.mean_accuracy() == pytest.approx((2 / 3 + 1 / 2) / 2)  # c never occurs
+    assert confusion.weighted_iou() == pytest.approx((3 * (2 / 4) + 2 * (1 / 3)) / 5)
+    groups = confusion.group_iou({"head": ["a", "c"], "tail": ["b"], "empty": ["c"]})
+    assert groups["head"] == pytest.approx(2 / 4)
+    assert groups["tail"] == pytest.approx(1 / 3)
+    assert np.isnan(groups["empty"])
+    with pytest.raises(ConfigError, match="no class d"):
+        confusion.group_iou({"head": ["d"]})
 
 
 def test_class_that_never_occurs_is_undefined_and_not_averaged():

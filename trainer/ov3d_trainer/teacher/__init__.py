@@ -30,6 +30,10 @@ def make_teacher(config: TeacherConfig, words: WordList, encoder: TextEncoder, s
         min_depth_m=config.min_depth_m,
         occlusion_test=config.occlusion_test,
     )
+    if config.kind == "pixel_text" and config.path.endswith(".onnx"):
+        from .onnx_tower import open_onnx_tower_teacher
+
+        return open_onnx_tower_teacher(config, words, encoder, options)
     if config.kind == "pixel_text":
         from .pixel_text import open_pixel_text_teacher
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ov3d_perception.errors import ConfigError, QueryError
-from ov3d_perception.types import Voxels
+from ov3d_perception.types import CameraView, Voxels
 from ov3d_perception.voxels import mean_per_voxel
 
 from ..data.sample import UNKNOWN, Sample
-from ..lift import voxel_targets
+from ..lift import LiftOptions, visible_pixels, voxel_targets
 from ..vocabulary import WordList
 
 if TYPE_CHECKING:
@@ -65,24 +65,61 @@ class Supervision:
 class FeatureSupervision:
     """What a teacher with features of its own says about one sample: `code @ decoder` for the points `rows`.
 
-    `rows` (S,) int64, `code` (S, C) float16, `weight` (S,) float32 in 0..1.
+    `points` N of the sample, `rows` (S,) int64 of those that have a feature, in ascending order, `vectors` (M, C)
+    float16, of which each row has one, `vector_of_row` (S,) int32, `weight` (S,) float32 in 0..1. Points of one
+    superpixel share a vector.
     """
 
+    points: int
     rows: NDArray[np.int64]
-    code: NDArray[np.float16]
+    vectors: NDArray[np.float16]
+    vector_of_row: NDArray[np.int32]
     weight: NDArray[np.float32]
+
+    @classmethod
+    def of_points(cls, points: int, rows: NDArray[np.int64], code: NDArray[np.floating[Any]]) -> FeatureSupervision:
+        """Return what gives each of `rows` a vector of its own, `code` (S, C), and weight 1."""
+        return cls(
+            points=points,
+            rows=rows,
+            vectors=code.astype(np.float16),
+            vector_of_row=np.arange(len(rows), dtype=np.int32),
+            weight=np.ones(len(rows), np.float32),
+        )
 
     @property
     def supervised(self) -> NDArray[np.int64]:
         """Rows of the points that have a feature."""
         return self.rows
 
+    @property
+    def code(self) -> NDArray[np.float32]:
+        """The vector (S, C) of each row."""
+        return self.vectors[self.vector_of_row].astype(np.float32)
+
     def pool(self, voxels: Voxels) -> NDArray[np.float32]:
         """Return (V, C + 1): means over each voxel's points of weight x code, and of the weight."""
-        table = np.zeros((len(voxels.voxel_of_point), self.code.shape[1] + 1), np.float32)
-        table[self.rows, :-1] = self.code.astype(np.float32) * self.weight[:, None]
+        table = np.zeros((len(voxels.voxel_of_point), self.vectors.shape[1] + 1), np.float32)
+        table[self.rows, :-1] = self.code * self.weight[:, None]
         table[self.rows, -1] = self.weight
         return mean_per_voxel(table, voxels)
+
+
+ReadPixels = Callable[[CameraView, NDArray[np.float32]], NDArray[np.float32]]
+"""Gives the vectors (P, C) of a view at pixels (P, 2)."""
+
+
+def mean_over_views(sample: Sample, lift: LiftOptions, width: int, read: ReadPixels) -> FeatureSupervision:
+    """Read vectors of `width` numbers where points fall into the sample's images, and average them over the views."""
+    points = sample.frame.points
+    total = np.zeros((len(points), width), np.float32)
+    views = np.zeros(len(points), np.int64)
+    for view in sample.frame.cameras:
+        rows, pixels = visible_pixels(points, view, lift)
+        total[rows] += read(view, pixels)
+        views[rows] += 1
+    seen = np.flatnonzero(views)
+    return FeatureSupervision.of_points(len(points), seen, total[seen] / views[seen, None])
 
 
 class Teacher(Protocol):
@@ -125,6 +162,11 @@ def choose_targets(words: WordList, teacher_names: Sequence[str], encoder: TextE
         listed = "; ".join(f"{name} ({reason})" for name, reason in not_queryable.items())
         _log.warning("not queryable, points with these names supervise nothing: %s", listed)
     return Targets(names=tuple(names), text=np.stack(rows), not_queryable=not_queryable)
+
+
+def feature_targets(words: WordList, encoder: TextEncoder) -> Targets:
+    """Return the vocabulary's words as targets of a teacher whose codes are features: its decoder is the identity."""
+    return replace(choose_targets(words, (), encoder), decoder=np.eye(encoder.dim, dtype=np.float32))
 
 
 def encode_word(word: str, templates: Sequence[str], encoder: TextEncoder) -> NDArray[np.float32]:

@@ -11,14 +11,15 @@ from torch.nn import functional as F
 
 from ov3d_perception.errors import ConfigError
 from ov3d_perception.text.encoder import TextEncoder
+from ov3d_perception.types import CameraView
 
 from ..clip_dense.windows import DenseClip, DenseOptions
 from ..config import TeacherConfig
 from ..data.sample import Sample
-from ..lift import LiftOptions, visible_pixels
+from ..lift import LiftOptions
 from ..open_clip_loading import load_open_clip, text_space
 from ..vocabulary import WordList
-from .base import FeatureSupervision, Targets, choose_targets
+from .base import FeatureSupervision, Targets, feature_targets, mean_over_views
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,16 +35,11 @@ class OpenClipTeacher:
 
     def supervise(self, sample: Sample) -> FeatureSupervision:
         """Run the tower on the sample's images and read it at the points."""
-        points = sample.frame.points
-        total = np.zeros((len(points), self.targets.text.shape[1]), np.float32)
-        views = np.zeros(len(points), np.int64)
-        for view in sample.frame.cameras:
-            rows, pixels = visible_pixels(points, view, self.lift)
-            total[rows] += features_at(self.dense.features(view.image), view.image.shape, pixels)
-            views[rows] += 1
-        seen = np.flatnonzero(views)
-        mean: NDArray[np.float16] = np.asarray(total[seen] / views[seen, None], dtype=np.float16)
-        return FeatureSupervision(rows=seen, code=mean, weight=np.ones(len(seen), np.float32))
+
+        def read(view: CameraView, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+            return features_at(self.dense.features(view.image), view.image.shape, pixels)
+
+        return mean_over_views(sample, self.lift, self.targets.text.shape[1], read)
 
 
 def features_at(features: torch.Tensor, shape: tuple[int, ...], pixels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -69,15 +65,4 @@ def open_clip_teacher(
     options = DenseOptions(
         edit=config.edit, short_side=config.short_side, window=config.window, stride=config.stride, flip=config.flip
     )
-    chosen = choose_targets(words, (), encoder)
-    dim = chosen.text.shape[1]
-    return OpenClipTeacher(
-        dense=DenseClip(model.visual, options),
-        targets=Targets(
-            names=chosen.names,
-            text=chosen.text,
-            not_queryable=chosen.not_queryable,
-            decoder=np.eye(dim, dtype=np.float32),
-        ),
-        lift=lift,
-    )
+    return OpenClipTeacher(dense=DenseClip(model.visual, options), targets=feature_targets(words, encoder), lift=lift)

@@ -19,8 +19,8 @@ from ..data.sample import Sample
 from ..head import linear_length
 from ..image_tower.checkpoint import build_tower, load_tower
 from ..image_tower.network import STRIDE, ImageTower
-from ..lift import LiftOptions, visible_pixels
-from .base import FeatureSupervision, Targets
+from ..lift import LiftOptions
+from .base import FeatureSupervision, Targets, mean_over_views
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,26 +40,16 @@ class PixelTextTeacher:
 
     def supervise(self, sample: Sample) -> FeatureSupervision:
         """Run the tower on the sample's images and read it at the points."""
-        points = sample.frame.points
-        total = np.zeros((len(points), self.tower.config.hidden + 1), np.float32)
-        views = np.zeros(len(points), np.int64)
-        for view in sample.frame.cameras:
-            rows, code = self._read(points, view)
-            total[rows] += code
-            views[rows] += 1
-        seen = np.flatnonzero(views)
-        mean: NDArray[np.float16] = np.asarray(total[seen] / views[seen, None], dtype=np.float16)
-        return FeatureSupervision(rows=seen, code=mean, weight=np.ones(len(seen), np.float32))
+        return mean_over_views(sample, self.lift, self.tower.config.hidden + 1, self._read)
 
-    def _read(self, points: NDArray[np.float32], view: CameraView) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return the rows of the points that the view sees, and the code of each."""
-        rows, pixels = visible_pixels(points, view, self.lift)
+    def _read(self, view: CameraView, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the code (P, C + 1) at pixels (P, 2) of a view."""
         codes = [
             self._code(hidden_at(self.tower, image, at, width=width))
             for width in self.widths or (self.tower.config.image_width,)
             for image, at in self._mirrored(view.image, pixels)
         ]
-        return rows, np.mean(codes, axis=0, dtype=np.float32)
+        return np.mean(codes, axis=0, dtype=np.float32)  # type: ignore[no-any-return]
 
     def _mirrored(
         self, image: NDArray[np.uint8], pixels: NDArray[np.float32]
