@@ -11,24 +11,11 @@ from numpy.typing import NDArray
 
 from ov3d_perception.inputs import InputSpec, build_inputs
 from ov3d_perception.sparse_index import IndexTables, build_sparse_index
-from ov3d_perception.types import Frame
 
 from .augment import augment
 from .backends import index_tensors
 from .config import AugmentationConfig
-from .data.sample import Sample, SampleSource
-from .teacher.base import FeatureSupervision, Supervision, Teacher
-
-_KEPT_SAMPLES = 2000
-"""Prepared samples kept in memory, about 1 MB each for a 32-beam lidar."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """A sweep with its supervision."""
-
-    frame: Frame
-    supervision: Supervision | FeatureSupervision
+from .prepared import Prepared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,33 +25,6 @@ class Batch:
     features: torch.Tensor
     index: dict[str, torch.Tensor]
     targets: torch.Tensor
-
-
-class PreparedSamples:
-    """The samples of a source with the teacher's supervision, made once and then kept in memory."""
-
-    def __init__(self, source: SampleSource, teacher: Teacher) -> None:
-        self._source = source
-        self._teacher = teacher
-        self._kept: dict[int, Prepared] = {}
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def __getitem__(self, index: int) -> Prepared:
-        if index in self._kept:
-            return self._kept[index]
-        prepared = prepare(self._source[index], self._teacher)
-        if len(self._kept) < _KEPT_SAMPLES:
-            self._kept[index] = prepared
-        return prepared
-
-
-def prepare(sample: Sample, teacher: Teacher) -> Prepared:
-    """Ask the teacher, then let go of the images."""
-    supervision = teacher.supervise(sample)
-    frame = replace(sample.frame, cameras=())
-    return Prepared(frame=frame, supervision=supervision)
 
 
 def rows_of_step(step: int, batch: int, count: int, seed: int) -> list[int]:

@@ -82,7 +82,9 @@ def _run_train(options: argparse.Namespace) -> None:
 
 def _add_cache(commands: Any) -> None:
     parser = commands.add_parser(
-        "cache", help="make slow samples once", description="Make the samples of `data` and `evaluation` into `cache`."
+        "cache",
+        help="make slow samples once",
+        description="Make into `cache` what is slow: simulated samples, and with teacher.keep what the teacher says.",
     )
     _add_config(parser)
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes at work at once (default 1)")
@@ -101,6 +103,10 @@ def _run_cache(options: argparse.Namespace) -> None:
         for source in cached_parts(open_source(part, config.cache)) if part.kind else []:
             new = fill_cache(source, jobs=options.jobs, title=name)
             print(f"{name}: {len(source)} samples in {source.folder}, {new} of them new")
+    if config.teacher.keep:
+        from .prepared import fill_supervision
+
+        print("teacher: supervision of {} samples, {} of them new".format(*fill_supervision(config, jobs=options.jobs)))
 
 
 def _add_image_tower(commands: Any) -> None:

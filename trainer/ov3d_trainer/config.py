@@ -91,10 +91,12 @@ class TeacherConfig:
     `clip_dense.edits`, `short_side`, `window` and `stride` in pixels as in `clip_dense.windows`. `flip`: average over
     mirrored images too.
 
-    How labels and features come to points: see `lift.LiftOptions`.
+    How labels and features come to points: see `lift.LiftOptions`. `keep`: keep what the teacher says in the `cache`
+    folder, so that it says it once.
     """
 
     kind: str = "masks"
+    keep: bool = False
     path: str = ""
     widths: list[int] = field(default_factory=list)
     model: str = "ViT-B-16"

@@ -24,16 +24,16 @@ from ov3d_perception.errors import ConfigError, DataError
 from ov3d_perception.inputs import InputSpec
 
 from . import __version__
-from .batching import Batch, PreparedSamples, make_batch, rows_of_step
+from .batching import Batch, make_batch, rows_of_step
 from .checkpoint import Checkpoint, Vocabulary, load_checkpoint, save_checkpoint
 from .config import TrainConfig, check_config, config_to_dict, input_spec, save_config
-from .data.dataset import open_source
 from .loss import Objective, make_objective
 from .model import SparseUNet, UNetConfig, unet_config
 from .optimiser import make_optimiser
+from .prepared import PreparedSamples, prepare_data
 from .report import loss_figure, read_metrics, save_figure
 from .schedule import rate_factor
-from .teacher import Targets, Teacher, make_teacher
+from .teacher import Targets, Teacher
 from .text import open_text
 from .vocabulary import WordList, queryable, read_vocabulary
 
@@ -97,13 +97,8 @@ def train(config: TrainConfig, *, resume: bool = False, restart: bool = False) -
 def start_run(config: TrainConfig) -> Run:
     """Open data, text and teacher and make the network, at step 0."""
     spec = input_spec(config.inputs)
-    words = read_vocabulary(config.vocabulary)
-    encoder = open_text(config.text)
-    source = open_source(config.data, config.cache or None)
-    if not len(source):
-        raise DataError("data: the data set has no samples. Check `data`.")
-    teacher = make_teacher(config.teacher, words, encoder, source[0])
-    samples = PreparedSamples(source, teacher)
+    words, encoder = read_vocabulary(config.vocabulary), open_text(config.text)
+    samples, teacher = prepare_data(config)
     model = make_model(config, spec, teacher.targets)
     objective = make_objective(config.loss, teacher)
     objective = objective.balanced(count_targets(samples, spec, objective), config.loss)

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from .sample import Sample, SampleSource
+from .sample import DataSet, Sample, lidar_only
 from .sample_files import SAMPLE_FORMAT, read_sample, write_sample
 
 if TYPE_CHECKING:
@@ -20,13 +20,6 @@ if TYPE_CHECKING:
 
 _CHUNK = 6
 """Samples that one process makes in a row: a few of one street, which is built once for them."""
-
-
-class KeyedSource(SampleSource, Protocol):
-    """A source whose samples have names of their own, whatever else is in the source."""
-
-    def key(self, index: int) -> str:
-        """Return a file name without suffix."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +30,7 @@ class CachedSource:
     writers do not disturb each other. The rig is not kept; without `cameras` images are not read.
     """
 
-    source: KeyedSource
+    source: DataSet
     folder: Path
     cameras: bool = True
 
@@ -53,6 +46,15 @@ class CachedSource:
         sample = self.source[index]
         write_sample(path, sample)
         return sample
+
+    def key(self, index: int) -> str:
+        """Return the sample's key in the source."""
+        return self.source.key(index)
+
+    def without_images(self, index: int) -> Sample:
+        """Read the sample without its images, if it is there."""
+        path = self.path(index)
+        return read_sample(path, cameras=False) if path.is_file() else lidar_only(self[index])
 
     def path(self, index: int) -> Path:
         """Return where a sample is kept."""

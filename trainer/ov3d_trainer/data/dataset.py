@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from ov3d_perception.errors import ConfigError
 
-from .cache import CachedSource, KeyedSource, cache_key
-from .sample import Sample, SampleSource
+from .cache import CachedSource, cache_key
+from .sample import DataSet, Sample
 from .worlds import Rooms, Streets
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _MAX_SEEDS = 100_000
 
 
-def open_source(config: SourceConfig, cache: Path | str | None = None) -> SampleSource:
+def open_source(config: SourceConfig, cache: Path | str | None = None) -> DataSet:
     """Open the configured data set; with a `cache` folder, samples of simulated worlds are kept there once made.
 
     Raises `ConfigError` for an unknown kind or missing entries and `DataError` for broken files.
@@ -39,6 +39,11 @@ def open_source(config: SourceConfig, cache: Path | str | None = None) -> Sample
     raise ConfigError(f"data.kind: unknown '{config.kind}'. Choose from {', '.join(SOURCES)}.")
 
 
+def is_simulated(config: SourceConfig) -> bool:
+    """Return whether the samples are made here, from seeds."""
+    return config.kind in _WORLDS or config.kind == "worlds"
+
+
 def parse_source(text: str, base: SourceConfig) -> SourceConfig:
     """Return `base` with what "KIND:WHAT" says: seeds of simulated worlds, the path of anything else.
 
@@ -48,7 +53,7 @@ def parse_source(text: str, base: SourceConfig) -> SourceConfig:
     if not separator or not value or kind not in SOURCES:
         examples = "street:100-107, bag:FOLDER or nuscenes:FOLDER"
         raise ConfigError(f"--data: expected KIND:WHAT such as {examples}, got '{text}'. Kinds: {', '.join(SOURCES)}.")
-    simulated = kind in _WORLDS or kind == "worlds"
+    simulated = is_simulated(replace(base, kind=kind))
     return replace(base, kind=kind, path="" if simulated else value, seeds=value if simulated else "")
 
 
@@ -71,27 +76,41 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 class Joined:
     """Several sources, one after the other."""
 
-    sources: Sequence[SampleSource]
+    sources: Sequence[DataSet]
 
     def __len__(self) -> int:
         return sum(len(source) for source in self.sources)
 
     def __getitem__(self, index: int) -> Sample:
+        source, row = self._find(index)
+        return source[row]
+
+    def key(self, index: int) -> str:
+        """Return the number of the source, and the key there."""
+        source, row = self._find(index)
+        return f"{list(self.sources).index(source)}_{source.key(row)}"
+
+    def without_images(self, index: int) -> Sample:
+        """Return the sample of the source that has it."""
+        source, row = self._find(index)
+        return source.without_images(row)
+
+    def _find(self, index: int) -> tuple[DataSet, int]:
         for source in self.sources:
             if index < len(source):
-                return source[index]
+                return source, index
             index -= len(source)
         raise IndexError(index)
 
 
-def cached_parts(source: SampleSource) -> list[CachedSource]:
+def cached_parts(source: DataSet) -> list[CachedSource]:
     """Return the parts of a source that are kept in a cache."""
     if isinstance(source, Joined):
         return [part for one in source.sources for part in cached_parts(one)]
     return [source] if isinstance(source, CachedSource) else []
 
 
-def _streets(config: SourceConfig) -> KeyedSource:
+def _streets(config: SourceConfig) -> DataSet:
     return Streets(
         seeds=parse_seeds(config.seeds),
         frames=config.frames,
@@ -102,17 +121,17 @@ def _streets(config: SourceConfig) -> KeyedSource:
     )
 
 
-def _rooms(config: SourceConfig) -> KeyedSource:
+def _rooms(config: SourceConfig) -> DataSet:
     return Rooms(seeds=parse_seeds(config.seeds), views=config.views, unseen=config.unseen)
 
 
-def _keyframe(config: SourceConfig) -> SampleSource:
+def _keyframe(config: SourceConfig) -> DataSet:
     from .keyframe import Keyframe
 
     return Keyframe(Path(config.path))
 
 
-def _nuscenes(config: SourceConfig) -> SampleSource:
+def _nuscenes(config: SourceConfig) -> DataSet:
     from .nuscenes.keyframes import NuScenesKeyframes
 
     return NuScenesKeyframes(
@@ -125,20 +144,20 @@ def _nuscenes(config: SourceConfig) -> SampleSource:
     )
 
 
-def _kitti(config: SourceConfig) -> SampleSource:
+def _kitti(config: SourceConfig) -> DataSet:
     from .kitti.sequences import KittiSequences
 
     return KittiSequences(Path(config.path), split=config.split, cameras=config.cameras, image_width=config.image_width)
 
 
-def _scannet(config: SourceConfig) -> SampleSource:
+def _scannet(config: SourceConfig) -> DataSet:
     from .scannet.reader import ScanNetScans, names_of_split
 
     root = Path(config.path)
     return ScanNetScans(root, config.views if config.cameras else 0, names=names_of_split(root, config.split))
 
 
-def _bag(config: SourceConfig) -> SampleSource:
+def _bag(config: SourceConfig) -> DataSet:
     from .recordings import BagSamples
 
     return BagSamples(
@@ -151,8 +170,8 @@ def _bag(config: SourceConfig) -> SampleSource:
     )
 
 
-_WORLDS: dict[str, Callable[[SourceConfig], KeyedSource]] = {"street": _streets, "room": _rooms}
-_RECORDED: dict[str, Callable[[SourceConfig], SampleSource]] = {
+_WORLDS: dict[str, Callable[[SourceConfig], DataSet]] = {"street": _streets, "room": _rooms}
+_RECORDED: dict[str, Callable[[SourceConfig], DataSet]] = {
     "keyframe": _keyframe,
     "nuscenes": _nuscenes,
     "scannet": _scannet,

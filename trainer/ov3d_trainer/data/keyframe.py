@@ -41,18 +41,27 @@ class Keyframe:
         return 1
 
     def __getitem__(self, index: int) -> Sample:
+        return self._read(index, images=True)
+
+    def key(self, index: int) -> str:
+        """Return the folder's name."""
+        return self.folder.name
+
+    def without_images(self, index: int) -> Sample:
+        """Read the keyframe without images, masks and rig."""
+        return self._read(index, images=False)
+
+    def _read(self, index: int, *, images: bool) -> Sample:
         if index not in (0, -1):
             raise IndexError(f"Keyframe {self.folder.name}: index {index} of 1 frame")
-        return self._read()
-
-    def _read(self) -> Sample:
         record = self._record
         stamp_ns = record.stamp_ns()
         lidar = record.child("lidar")
         points = _read_points(self.folder / lidar.text("file"))
-        cameras = {name: record.child("cameras").child(name) for name in record.child("cameras").names()}
+        names = record.child("cameras").names() if images else ()
+        cameras = {name: record.child("cameras").child(name) for name in names}
         views = tuple(_read_view(self.folder, name, camera) for name, camera in cameras.items())
-        labels, names = _read_masks(self.folder / "masks", tuple(cameras))
+        labels, label_names = _read_masks(self.folder / "masks", tuple(cameras)) if images else ({}, ())
         return Sample(
             name=str(record.value.get("sample_token", self.folder.name)),
             frame=Frame(
@@ -65,7 +74,7 @@ class Keyframe:
             ),
             rig=_rig(record, stamp_ns, cameras, views),
             view_labels=labels,
-            view_label_names=names,
+            view_label_names=label_names,
             boxes=tuple(_box(entry, record.path) for entry in record.value.get("boxes_lidar_frame", [])),
         )
 

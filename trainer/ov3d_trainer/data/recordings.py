@@ -50,3 +50,7 @@ class BagSamples:
 
     def __getitem__(self, index: int) -> Sample:
         return Sample(name=self.key(index), frame=self._frames[self._numbers[index]])
+
+    def without_images(self, index: int) -> Sample:
+        """Read the cloud alone."""
+        return Sample(name=self.key(index), frame=self._frames.cloud(self._numbers[index]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -95,3 +95,18 @@ class SampleSource(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Sample: ...
+
+
+class DataSet(SampleSource, Protocol):
+    """A source whose samples have names of their own, and come without images where nobody looks at these."""
+
+    def key(self, index: int) -> str:
+        """Return a file name without suffix, the same whatever else is in the data set."""
+
+    def without_images(self, index: int) -> Sample:
+        """Return a sample without images and label images; where they are files, they are not read."""
+
+
+def lidar_only(sample: Sample) -> Sample:
+    """Return a sample without its images and label images."""
+    return replace(sample, frame=replace(sample.frame, cameras=()), view_labels={})

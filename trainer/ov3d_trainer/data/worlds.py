@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from .sample import Sample, SampleSource
+from .sample import Sample, SampleSource, lidar_only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,10 @@ class Streets:
         """Return seed and frame number."""
         return f"{self.seeds[index // self.frames]:06d}_{index % self.frames:04d}"
 
+    def without_images(self, index: int) -> Sample:
+        """Make the sample and drop its images."""
+        return lidar_only(self[index])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rooms:
@@ -55,6 +59,10 @@ class Rooms:
     def key(self, index: int) -> str:
         """Return the seed."""
         return f"{self.seeds[index]:06d}"
+
+    def without_images(self, index: int) -> Sample:
+        """Make the sample and drop its images."""
+        return lidar_only(self[index])
 
 
 @lru_cache(maxsize=2)

@@ -87,16 +87,20 @@ class BagFrames:
         return len(self._cloud_times())
 
     def __getitem__(self, index: int) -> Frame:
+        return self._with_cameras(self.cloud(index))
+
+    def cloud(self, index: int) -> Frame:
+        """Return a frame without its cameras."""
         time_ns, stamp_ns = self._cloud_times()[index]
         for connection, _, raw in self._reader.messages(connections=self._clouds, start=time_ns, stop=time_ns + 1):
             if header_stamp_ns(raw) == stamp_ns:
-                return self._frame(connection, raw)
+                return self._decode(connection, raw)
         raise DataError(f"{self._path}: cloud at {time_ns} ns vanished while reading. Is the bag still written?")
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield all frames in one pass through the bag, which is faster than by number."""
         for connection, _, raw in self._reader.messages(connections=self._clouds):
-            yield self._frame(connection, raw)
+            yield self._with_cameras(self._decode(connection, raw))
 
     def camera_count(self, index: int) -> int:
         """Return how many cameras have an image near enough to a cloud."""
@@ -110,9 +114,11 @@ class BagFrames:
             self._times = [(time_ns, header_stamp_ns(raw)) for _, time_ns, raw in messages]
         return self._times
 
-    def _frame(self, connection: Any, raw: bytes) -> Frame:
+    def _decode(self, connection: Any, raw: bytes) -> Frame:
         message = deserialize(self._typestore, raw, connection.msgtype, f"{self._path}: {connection.topic}")
-        frame = decode_pointcloud2(message)
+        return decode_pointcloud2(message)
+
+    def _with_cameras(self, frame: Frame) -> Frame:
         views = []
         for track in self._tracks:
             nearest = _image_near(track, frame.stamp_ns, self._max_skew_s)

@@ -70,6 +70,13 @@ class KittiSequences:
         return f"{scan.folder.name}_{scan.number}"
 
     def __getitem__(self, index: int) -> Sample:
+        return self._read(index, images=self.cameras)
+
+    def without_images(self, index: int) -> Sample:
+        """Read the scan without its image."""
+        return self._read(index, images=False)
+
+    def _read(self, index: int, *, images: bool) -> Sample:
         scan = self._scans[index]
         cloud = read_cloud(scan.folder / "velodyne" / f"{scan.number}.bin", kind="kitti")
         labels = self._labels(scan, len(cloud.points))
@@ -80,7 +87,7 @@ class KittiSequences:
                 intensity=cloud.intensity * np.float32(INTENSITY_SCALE),
                 stamp_ns=scan.stamp_ns,
                 frame_id=LIDAR,
-                cameras=(self._view(scan),) if self.cameras else (),
+                cameras=(self._view(scan),) if images else (),
             ),
             rig=_rig(scan),
             point_labels=labels,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +78,13 @@ class NuScenesKeyframes:
         return self._keyframes[index].sweep.token
 
     def __getitem__(self, index: int) -> Sample:
-        keyframe = self._keyframes[index]
+        return self._read(self._keyframes[index])
+
+    def without_images(self, index: int) -> Sample:
+        """Read the keyframe without its images."""
+        return self._read(replace(self._keyframes[index], images=()))
+
+    def _read(self, keyframe: _Keyframe) -> Sample:
         sweep = keyframe.sweep
         lidar_from_global = invert_transform(sweep.global_from_ego @ sweep.ego_from_sensor)
         key_frame = read_cloud(sweep.path, kind="nuscenes")

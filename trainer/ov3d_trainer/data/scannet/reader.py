@@ -135,6 +135,14 @@ class ScanNetScans:
     def __getitem__(self, index: int) -> Sample:
         return sample_of(read_scan(self.folders[index], self.label_map), self.views)
 
+    def key(self, index: int) -> str:
+        """Return the scan's name."""
+        return self.folders[index].name
+
+    def without_images(self, index: int) -> Sample:
+        """Read the scan without its recording."""
+        return sample_of(read_scan(self.folders[index], self.label_map), 0)
+
 
 def sample_of(scan: ScanNetScan, views: int) -> Sample:
     """Return a scan as a sample with `views` images spread evenly over its recording."""
