@@ -39,7 +39,18 @@ from .teacher import FeatureSupervision, Supervision, Teacher, make_teacher
 from .text import open_text
 from .vocabulary import WordList, queryable, read_vocabulary
 
+DISTILL, FUSION, ENSEMBLE = MODES = ("distill", "fusion", "ensemble")
+"""Who labels a point: the student, the teacher's lifted features, or both (the names are OpenScene's)."""
+
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """`label` (N,) of every point: 0..Q-1, or Q where unlabelled; `score` (N,): the label's cosine."""
+
+    label: NDArray[np.int64]
+    score: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +61,13 @@ class Student:
     model: SparseUNet
     queries: QuerySet
 
-    def label(self, sample: Sample) -> NDArray[np.int64]:
-        """Return the label of each point (N,): 0..Q-1, or Q where unlabelled."""
+    def label(self, sample: Sample) -> Answer:
+        """Label every point."""
         inputs = build_inputs(sample.frame, self.checkpoint.inputs)
         with torch.inference_mode():
             embedding = self.model(torch.from_numpy(inputs.features), index_tensors(inputs.index)).numpy()
         label, score = label_voxels(embedding @ self.queries.text.T, self.queries)
-        point_label, _ = scatter_to_points(label, score, inputs.voxels)
-        return np.where(point_label == 0, len(self.queries.labels), point_label.astype(np.int64) - 1)
+        return _answer(self.queries, *scatter_to_points(label, score, inputs.voxels))
 
 
 def evaluate_checkpoint(
@@ -112,19 +122,24 @@ def evaluate(student: Student, teacher: Teacher, words: WordList, source: Sample
     against_truth: list[Confusion] = []
     against_teacher: list[Confusion] = []
     in_boxes: dict[str, list[Confusion]] = {"student": [], "teacher": []}
+    by_mode: dict[str, list[Confusion]] = {mode: [] for mode in MODES}
     points = 0
     for index in tqdm(range(len(source)), desc="evaluate", disable=not sys.stderr.isatty()):
         sample = source[index]
         points += len(sample.frame.points)
-        predicted = student.label(sample)
+        answer = student.label(sample)
         supervision = teacher.supervise(sample)
-        taught = taught_labels(teacher, supervision, student.queries, len(predicted))
-        rows = supervision.supervised
+        lifted = taught_labels(teacher, supervision, student.queries, len(answer.label))
+        predicted, taught, rows = answer.label, lifted.label, supervision.supervised
         against_teacher.append(count_confusion(names, taught[rows], predicted[rows]))
         if sample.point_labels is not None:
             truth = _class_of([words.label_of(name) or name for name in sample.point_label_names], names)
             known = np.flatnonzero(sample.point_labels != UNKNOWN)
             against_truth.append(count_confusion(names, truth[sample.point_labels[known]], predicted[known]))
+            if isinstance(supervision, FeatureSupervision):
+                seen = rows[sample.point_labels[rows] != UNKNOWN]
+                for mode, labels in modes(answer, lifted).items():
+                    by_mode[mode].append(count_confusion(names, truth[sample.point_labels[seen]], labels[seen]))
         if sample.boxes:
             truth_in_boxes, rows = box_truth(sample, words, names)
             for who, labels in (("student", predicted), ("teacher", taught)):
@@ -140,6 +155,8 @@ def evaluate(student: Student, teacher: Teacher, words: WordList, source: Sample
     }
     if against_truth:
         report["truth"] = add_confusions(against_truth).to_dict()
+    if by_mode[DISTILL]:
+        report["where_the_teacher_sees"] = {mode: add_confusions(found).to_dict() for mode, found in by_mode.items()}
     if in_boxes["student"]:
         report["boxes"] = {who: add_confusions(confusions).to_dict() for who, confusions in in_boxes.items()}
     return report
@@ -147,18 +164,38 @@ def evaluate(student: Student, teacher: Teacher, words: WordList, source: Sample
 
 def taught_labels(
     teacher: Teacher, supervision: Supervision | FeatureSupervision, queries: QuerySet, points: int
-) -> NDArray[np.int64]:
-    """Return the label (N,) that the teacher gives each point: 0..Q-1, or Q where it gives none of them."""
+) -> Answer:
+    """Return what the teacher itself calls each point; unlabelled with score -1 where it says nothing.
+
+    A teacher that names points has no cosines: its score is 1.
+    """
     none = len(queries.labels)
+    label, score = np.full(points, none, dtype=np.int64), np.full(points, -1.0, dtype=np.float32)
+    rows = supervision.supervised
     if isinstance(supervision, Supervision):
-        return _class_of(teacher.targets.names, queries.names)[supervision.target]
+        label[:] = _class_of(teacher.targets.names, queries.names)[supervision.target]
+        score[rows] = 1.0
+        return Answer(label=label, score=score)
     assert teacher.targets.decoder is not None  # such a teacher has one
     features: NDArray[np.float32] = supervision.code @ teacher.targets.decoder
     features /= np.linalg.norm(features, axis=1, keepdims=True)
-    label, _ = label_voxels(features @ queries.text.T, queries)
-    taught = np.full(points, none, dtype=np.int64)
-    taught[supervision.rows] = np.where(label == 0, none, label.astype(np.int64) - 1)
-    return taught
+    found = _answer(queries, *label_voxels(features @ queries.text.T, queries))
+    label[rows], score[rows] = found.label, found.score
+    return Answer(label=label, score=score)
+
+
+def modes(student: Answer, teacher: Answer) -> dict[str, NDArray[np.int64]]:
+    """Return the labels (N,) of the student, of the teacher, and of both by OpenScene's rule.
+
+    By that rule (Peng et al. 2023) a point keeps the student's label unless the teacher's best cosine is higher.
+    """
+    both = np.where(teacher.score > student.score, teacher.label, student.label)
+    return {DISTILL: student.label, FUSION: teacher.label, ENSEMBLE: both}
+
+
+def _answer(queries: QuerySet, label: NDArray[np.uint16], score: NDArray[np.float32]) -> Answer:
+    """Number labels from 0, and unlabelled as the one after the last."""
+    return Answer(label=np.where(label == 0, len(queries.labels), label.astype(np.int64) - 1), score=score)
 
 
 def box_truth(sample: Sample, words: WordList, names: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -214,6 +251,16 @@ def report_text(report: dict[str, Any]) -> str:
             if row["points"] or row["precision"] is not None
         ]
         parts.append(table(["class", "points", "IoU", "precision", "recall"], rows))
+    if "where_the_teacher_sees" in report:
+        parts.append("Where the teacher sees, against the truth (%):")
+        found = report["where_the_teacher_sees"]
+        keys = ("mean_iou", "weighted_iou", "mean_accuracy", "accuracy")
+        parts.append(
+            table(
+                ["mode", *(key.replace("_", " ") for key in keys)],
+                [[mode, *(values[key] for key in keys)] for mode, values in found.items()],
+            )
+        )
     if "boxes" in report:
         student, teacher = (report["boxes"][who]["classes"] for who in ("student", "teacher"))
         parts.append("Points in annotated boxes, student beside its teacher (%):")
