@@ -40,14 +40,14 @@ def make_batch(
     samples: Sequence[Prepared],
     spec: InputSpec,
     augmentation: AugmentationConfig,
-    generator: np.random.Generator,
+    generators: Sequence[np.random.Generator],
 ) -> Batch:
-    """Augment sweeps and join them into one set of voxels in which no sweep touches another."""
+    """Augment sweeps, each from a generator of its own, and join them into one set of voxels; no two touch."""
     alone = len(samples) == 1
     sweep_spec = spec if alone else replace(spec, levels=1, stem_kernel=3)  # the joint index is built below
     features, coords, rows = [], [], []
     tables: IndexTables = {}
-    for sample in samples:
+    for sample, generator in zip(samples, generators, strict=True):
         inputs = build_inputs(augment(sample.frame, augmentation, generator), sweep_spec)
         features.append(inputs.features)
         coords.append(inputs.voxels.coords)

@@ -133,17 +133,23 @@ class LossConfig:
 
 @dataclass(kw_only=True)
 class OptimiserConfig:
-    """AdamW (Loshchilov & Hutter 2019). `gradient_clip` limits the gradient's norm; 0 switches that off."""
+    """`kind` adamw (Loshchilov & Hutter 2019) with `betas`, or sgd with `momentum` and `dampening`.
 
+    `gradient_clip` limits the gradient's norm; 0 switches that off.
+    """
+
+    kind: str = "adamw"
     learning_rate: float = 2e-3
     weight_decay: float = 5e-3
     betas: list[float] = field(default_factory=lambda: [0.9, 0.99])
+    momentum: float = 0.9
+    dampening: float = 0.1
     gradient_clip: float = 1.0
 
 
 @dataclass(kw_only=True)
 class ScheduleConfig:
-    """Learning rate over the run: `one_cycle`, `cosine` or `constant`.
+    """Learning rate over the run: `one_cycle`, `cosine`, `poly` (falls as (1 - progress)^power) or `constant`.
 
     `warm_up`: share of the steps over which the rate rises (one_cycle: from 1/25; others: from 0). `final`: share of
     the peak rate at the end.
@@ -152,6 +158,7 @@ class ScheduleConfig:
     kind: str = "one_cycle"
     warm_up: float = 0.1
     final: float = 0.01
+    power: float = 0.9
 
 
 @dataclass(kw_only=True)
@@ -182,6 +189,9 @@ class TrainConfig:
     `data` is trained on, `evaluation` measured on (the same where its `kind` is empty). `cache`: folder for samples
     that are slow to make; empty for none. `vocabulary`: a vocabulary file. `text`: a bank (.npz) or a folder with a
     text tower. `out`: folder for checkpoints, metrics and plot. `threads` 0 leaves the choice to torch.
+
+    A step sees `accumulate` batches of `batch` sweeps before it changes the weights. `average`: how much of the moving
+    average of the weights is kept in a step (0.999; 0 for none); checkpoints then hold the average.
     """
 
     name: str = "student"
@@ -200,6 +210,8 @@ class TrainConfig:
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     steps: int = 1000
     batch: int = 1
+    accumulate: int = 1
+    average: float = 0.0
     seed: int = 0
     threads: int = 0
     log_every: int = 1
@@ -241,9 +253,11 @@ def input_spec(config: InputsConfig) -> InputSpec:
 def check_config(config: TrainConfig) -> None:
     """Raise `ConfigError` for values that no run could use."""
     input_spec(config.inputs)
-    for name in ("steps", "batch", "log_every", "checkpoint_every"):
+    for name in ("steps", "batch", "accumulate", "log_every", "checkpoint_every"):
         _expect(getattr(config, name) >= 1, name, "at least 1", getattr(config, name))
     _expect(config.batch <= 64, "batch", "at most 64", config.batch)
+    _expect(0 <= config.average < 1, "average", "a share from 0 to 1", config.average)
+    _expect(config.optimiser.kind in OPTIMISERS, "optimiser.kind", " or ".join(OPTIMISERS), config.optimiser.kind)
     _expect(config.threads >= 0, "threads", "0 or more", config.threads)
     _expect(config.seed >= 0, "seed", "0 or more", config.seed)
     loss, optimiser = config.loss, config.optimiser
@@ -275,7 +289,8 @@ def check_config(config: TrainConfig) -> None:
     _expect(config.teacher.erosion_px >= 0, "teacher.erosion_px", "0 or more", config.teacher.erosion_px)
 
 
-SCHEDULES = ("one_cycle", "cosine", "constant")
+SCHEDULES = ("one_cycle", "cosine", "poly", "constant")
+OPTIMISERS = ("adamw", "sgd")
 
 
 def _expect(fine: bool, key: str, wanted: str, got: Any) -> None:

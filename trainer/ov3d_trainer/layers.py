@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from .backends import ChildTable, PairTable, SparseConvBackend
+from .distributed import moments, world_size
 
 
 class SparseConv(nn.Module):
@@ -64,16 +65,34 @@ class VoxelNorm(nn.BatchNorm1d):
     """Batch normalisation over voxels that survives sweeps of none or one.
 
     In training, a level with fewer than two voxels has no variance: it is normalised with the running statistics, and
-    these stay as they are. In evaluation nothing differs from `BatchNorm1d`.
+    these stay as they are. Where several processes train together, the moments are those of all their voxels (torch's
+    SyncBatchNorm needs a GPU). In evaluation nothing differs from `BatchNorm1d`.
     """
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Normalise (V, C) per channel."""
+        if self.training and world_size() > 1:
+            return self._together(features)
         if self.training and len(features) < 2:
-            return nn.functional.batch_norm(
-                features, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
-            )
+            return self._as_learnt(features)
         return super().forward(features)
+
+    def _as_learnt(self, features: torch.Tensor) -> torch.Tensor:
+        return nn.functional.batch_norm(
+            features, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
+        )
+
+    def _together(self, features: torch.Tensor) -> torch.Tensor:
+        mean, variance, count = moments(features)
+        if count < 2:
+            return self._as_learnt(features)
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.momentum is not None
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
+        return (features - mean) * (variance + self.eps).rsqrt() * self.weight + self.bias
 
 
 class PointwiseConv(nn.Module):

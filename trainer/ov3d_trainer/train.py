@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +28,10 @@ from . import __version__
 from .batching import Batch, make_batch, rows_of_step
 from .checkpoint import Checkpoint, Vocabulary, load_checkpoint, save_checkpoint
 from .config import TrainConfig, check_config, config_to_dict, input_spec, save_config
+from .distributed import own_rows, process_group, rank, share_gradients, sum_over_processes
 from .loss import Objective, make_objective
 from .model import SparseUNet, UNetConfig, unet_config
-from .optimiser import make_optimiser
+from .optimiser import MovingAverage, make_optimiser
 from .prepared import PreparedSamples, prepare_data
 from .report import loss_figure, read_metrics, save_figure
 from .schedule import rate_factor
@@ -42,6 +44,7 @@ METRICS_FILE = "metrics.jsonl"
 CONFIG_FILE = "config.yaml"
 PLOT_FILE = "loss.png"
 _BALANCE_SAMPLES = 64
+_TINY = 1e-30
 _MAY_CHANGE = ("out", "cache", "threads", "log_every", "checkpoint_every", "evaluation")
 
 _log = logging.getLogger(__name__)
@@ -60,7 +63,8 @@ class Run:
     network: UNetConfig
     model: SparseUNet
     objective: Objective
-    optimiser: torch.optim.AdamW
+    optimiser: torch.optim.Optimizer
+    average: MovingAverage | None
     step: int = 0
 
 
@@ -72,15 +76,26 @@ def train(config: TrainConfig, *, resume: bool = False, restart: bool = False) -
     Raises `ConfigError`, `DataError`, `ModelError`.
     """
     check_config(config)
-    out = Path(config.out)
-    path = out / CHECKPOINT_FILE
+    path = Path(config.out) / CHECKPOINT_FILE
     if path.exists() and not (resume or restart):
         raise ConfigError(f"out: {path} exists. Continue with --resume, overwrite with --restart, or change `out`.")
     if config.threads:
         torch.set_num_threads(config.threads)
-    run = start_run(config)
-    if resume and path.exists():
-        restore(run, load_checkpoint(path))
+    with process_group():
+        run = start_run(config)
+        if resume and path.exists():
+            restore(run, load_checkpoint(path))
+        if rank() == 0:
+            _train_and_write(run, path)
+        else:
+            for _ in steps(run):
+                pass
+    return path
+
+
+def _train_and_write(run: Run, path: Path) -> None:
+    """Do the remaining steps and write what comes of them; of several processes only the first writes."""
+    config, out = run.config, path.parent
     out.mkdir(parents=True, exist_ok=True)
     save_config(out / CONFIG_FILE, config)
     _keep_metrics_before(out / METRICS_FILE, run.step)
@@ -91,7 +106,6 @@ def train(config: TrainConfig, *, resume: bool = False, restart: bool = False) -
         if run.step % config.checkpoint_every == 0 or run.step == config.steps:
             save_checkpoint(path, make_checkpoint(run))
     save_figure(loss_figure(read_metrics(out / METRICS_FILE)), out / PLOT_FILE)
-    return path
 
 
 def start_run(config: TrainConfig) -> Run:
@@ -114,6 +128,7 @@ def start_run(config: TrainConfig) -> Run:
         model=model,
         objective=objective,
         optimiser=optimiser,
+        average=MovingAverage(model, config.average) if config.average else None,
     )
 
 
@@ -144,7 +159,7 @@ def count_targets(samples: PreparedSamples, spec: InputSpec, objective: Objectiv
     totals = torch.zeros(1, dtype=torch.float64)
     rows = np.unique(np.linspace(0, len(samples) - 1, min(len(samples), _BALANCE_SAMPLES)).astype(int))
     for row in tqdm(rows, desc="samples", disable=not sys.stderr.isatty()):
-        batch = make_batch([samples[int(row)]], spec, nothing, generator)
+        batch = make_batch([samples[int(row)]], spec, nothing, [generator])
         totals = totals + objective.count(batch.targets)
     if totals.sum() == 0:
         raise DataError("teacher: it supervises no point of the data set. Check `vocabulary`, `text` and `teacher`.")
@@ -154,58 +169,80 @@ def count_targets(samples: PreparedSamples, spec: InputSpec, objective: Objectiv
 def steps(run: Run) -> Iterator[dict[str, Any]]:
     """Train step by step, yielding each step's metrics; the next batch is made while the current one is used."""
     config = run.config
-    bar = tqdm(total=config.steps, initial=run.step, desc=config.name, disable=not sys.stderr.isatty())
+    hidden = rank() > 0 or not sys.stderr.isatty()
+    bar = tqdm(total=config.steps, initial=run.step, desc=config.name, disable=hidden)
     with ThreadPoolExecutor(max_workers=1) as worker, bar:
-        coming = worker.submit(batch_of_step, run, run.step)
+        coming = worker.submit(batches_of_step, run, run.step)
         while run.step < config.steps:
-            batch = coming.result()
+            batches = coming.result()
             if run.step + 1 < config.steps:
-                coming = worker.submit(batch_of_step, run, run.step + 1)
-            record = one_step(run, batch)
+                coming = worker.submit(batches_of_step, run, run.step + 1)
+            record = one_step(run, batches)
             run.step += 1
             bar.update()
             bar.set_postfix(loss=f"{record['loss']:.3f}", agreement=f"{record['agreement']:.2f}", refresh=False)
             yield record
 
 
-def batch_of_step(run: Run, step: int) -> Batch:
-    """Make the batch of a step; the same whenever it is asked for."""
+def batches_of_step(run: Run, step: int) -> list[Batch]:
+    """Make this process's part of the batches of a step; the same whenever it is asked for."""
     config = run.config
-    rows = rows_of_step(step, config.batch, len(run.samples), config.seed)
-    generator = np.random.default_rng([config.seed, 2, step])
-    samples = [run.samples[row] for row in rows]
-    return make_batch(samples, run.spec, config.augmentation, generator)
+    rows = rows_of_step(step, config.batch * config.accumulate, len(run.samples), config.seed)
+    batches = []
+    for first in range(0, len(rows), config.batch):
+        places = own_rows(list(range(first, first + config.batch)))
+        samples = [run.samples[rows[place]] for place in places]
+        generators = [np.random.default_rng([config.seed, 2, step, place]) for place in places]
+        batches.append(make_batch(samples, run.spec, config.augmentation, generators))
+    return batches
 
 
-def one_step(run: Run, batch: Batch) -> dict[str, Any]:
-    """Update the weights once; return metrics; `agreement` is the share of supervised voxels with the right word."""
+def one_step(run: Run, batches: Sequence[Batch]) -> dict[str, Any]:
+    """Update the weights once, with all processes; return metrics over all of them.
+
+    `agreement` is the share of supervised voxels with the right word.
+    """
     config, started = run.config, time.perf_counter()
     rate = config.optimiser.learning_rate * rate_factor(run.step, config.steps, config.schedule)
     for group in run.optimiser.param_groups:
         group["lr"] = rate
     run.model.train()
-    parts = run.objective(run.model, batch.features, batch.index, batch.targets)
-    if not torch.isfinite(parts.total):
-        raise ConfigError(
-            f"step {run.step}: the loss is {float(parts.total.detach())}. Lower optimiser.learning_rate "
-            f"(now {rate:.1e}), or set optimiser.gradient_clip; --resume continues from the last checkpoint."
-        )
     run.optimiser.zero_grad(set_to_none=True)
-    parts.total.backward()
+    sums = sum_over_processes(torch.stack([_backward(run, batch) for batch in batches]).sum(dim=0))
+    *means, agreeing, supervised, voxels, weight = sums
+    loss, cosine, cross_entropy = (float(mean / weight.clamp_min(_TINY)) for mean in means)
+    share_gradients(run.model.parameters(), weight.clamp_min(_TINY))
     limit = config.optimiser.gradient_clip or float("inf")
     norm = torch.nn.utils.clip_grad_norm_(run.model.parameters(), limit)
+    if not (math.isfinite(loss) and bool(torch.isfinite(norm))):
+        raise ConfigError(
+            f"step {run.step}: the loss is {loss}, the gradient's norm {float(norm)}. Lower optimiser.learning_rate "
+            f"(now {rate:.1e}), or set optimiser.gradient_clip; --resume continues from the last checkpoint."
+        )
     run.optimiser.step()
+    if run.average is not None:
+        run.average.update(run.model, run.step)
     return {
         "step": run.step + 1,
-        "loss": float(parts.total.detach()),
-        "cosine": float(parts.cosine),
-        "cross_entropy": float(parts.cross_entropy),
-        "agreement": float(parts.agreement),
+        "loss": loss,
+        "cosine": cosine,
+        "cross_entropy": cross_entropy,
+        "agreement": float(agreeing / supervised.clamp_min(1.0)),
         "learning_rate": rate,
         "gradient_norm": float(norm),
-        "voxels": len(batch.features),
+        "voxels": int(voxels),
         "seconds": round(time.perf_counter() - started, 4),
     }
+
+
+def _backward(run: Run, batch: Batch) -> torch.Tensor:
+    """Add the gradient of the sum of weighted losses; return the sums (7,) that the step's metrics are made of."""
+    parts = run.objective(run.model, batch.features, batch.index, batch.targets)
+    (parts.total * parts.weight).backward()  # type: ignore[no-untyped-call]
+    means = torch.stack([parts.total.detach(), parts.cosine, parts.cross_entropy])
+    supervised, voxels = (parts.weight.new_tensor(float(count)) for count in (parts.supervised, len(batch.features)))
+    counts = torch.stack([parts.agreement * supervised, supervised, voxels, parts.weight])
+    return torch.cat([means * parts.weight, counts])
 
 
 def make_checkpoint(run: Run) -> Checkpoint:
@@ -230,8 +267,11 @@ def make_checkpoint(run: Run) -> Checkpoint:
             "samples": len(run.samples),
         },
         step=run.step,
-        model_state=run.model.state_dict(),
-        trainer_state={"optimiser": run.optimiser.state_dict()},
+        model_state=run.model.state_dict() if run.average is None else run.average.state,
+        trainer_state={
+            "optimiser": run.optimiser.state_dict(),
+            **({} if run.average is None else {"model": run.model.state_dict()}),
+        },
     )
 
 
@@ -244,7 +284,9 @@ def restore(run: Run, checkpoint: Checkpoint) -> None:
                 f"--resume: {key} is {now[key]!r}, the checkpoint was trained with {before.get(key)!r}. "
                 "Resume with the same settings, or start anew with another `out`."
             )
-    run.model.load_state_dict(checkpoint.model_state)
+    run.model.load_state_dict(checkpoint.trainer_state.get("model", checkpoint.model_state))
+    if run.average is not None:
+        run.average.state = {name: value.clone() for name, value in checkpoint.model_state.items()}
     run.optimiser.load_state_dict(checkpoint.trainer_state["optimiser"])
     run.step = checkpoint.step
     _log.info("resuming at step %d of %d", run.step, run.config.steps)

@@ -39,8 +39,8 @@ def test_joint_batch_gives_what_single_sweeps_give():
     samples, nothing = [make_prepared(1), make_prepared(2), make_prepared(3, count=0)], AugmentationConfig()
     model = SparseUNet(NETWORK, seed=3).eval()
     generator = np.random.default_rng(0)
-    joint = make_batch(samples, SPEC, nothing, generator)
-    single = [make_batch([sample], SPEC, nothing, generator) for sample in samples]
+    joint = make_batch(samples, SPEC, nothing, [generator] * len(samples))
+    single = [make_batch([sample], SPEC, nothing, [generator]) for sample in samples]
     with torch.no_grad():
         together = model(joint.features, joint.index)
         apart = torch.cat([model(batch.features, batch.index) for batch in single])
@@ -65,7 +65,7 @@ def test_every_epoch_visits_every_sample_once_in_another_order():
 def test_batch_is_the_same_whenever_it_is_made():
     everything = AugmentationConfig(rotate=True, flip=True, scale=0.1, jitter_m=0.01, drop=0.3, intensity=0.2)
     first, second = (
-        make_batch([make_prepared(1)], SPEC, everything, np.random.default_rng([0, 2, 5])) for _ in range(2)
+        make_batch([make_prepared(1)], SPEC, everything, [np.random.default_rng([0, 2, 5])]) for _ in range(2)
     )
     assert torch.equal(first.features, second.features)
     assert torch.equal(first.targets, second.targets)

@@ -19,13 +19,16 @@ _EPSILON = 1e-12
 class LossParts:
     """One step's loss: `total` is what is minimised, the others are unscaled; all are scalars.
 
-    `agreement` is the share of supervised voxels whose nearest text row is the wanted one.
+    `total`, `cosine` and `cross_entropy` are means over voxels whose weights sum to `weight`. `agreement` is the share
+    of the `supervised` voxels whose nearest text row is the wanted one.
     """
 
     total: torch.Tensor
     cosine: torch.Tensor
     cross_entropy: torch.Tensor
     agreement: torch.Tensor
+    weight: torch.Tensor
+    supervised: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +61,12 @@ class DistillationLoss:
         total = self.cosine * cosine + self.cross_entropy * entropy
         agreement = (similarity.argmax(dim=1) == wanted).float().mean().nan_to_num()
         return LossParts(
-            total=total, cosine=cosine.detach(), cross_entropy=entropy.detach(), agreement=agreement.detach()
+            total=total,
+            cosine=cosine.detach(),
+            cross_entropy=entropy.detach(),
+            agreement=agreement.detach(),
+            weight=weight.sum().detach(),
+            supervised=len(weight),
         )
 
 

@@ -101,7 +101,12 @@ class FeatureObjective:
         agreement = (similarity.detach().argmax(dim=1) == nearest).float().mean().nan_to_num()
         total = self.cosine * cosine + self.divergence * divergence
         return LossParts(
-            total=total, cosine=cosine.detach(), cross_entropy=divergence.detach(), agreement=agreement.detach()
+            total=total,
+            cosine=cosine.detach(),
+            cross_entropy=divergence.detach(),
+            agreement=agreement.detach(),
+            weight=weight.sum().detach(),
+            supervised=len(weight),
         )
 
     def _divergence(self, similarity: torch.Tensor, taught: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
