@@ -120,3 +120,10 @@ def test_batch_that_processes_cannot_share_is_refused(monkeypatch: pytest.Monkey
     with pytest.raises(ConfigError, match="3 sweeps cannot be shared by 2 processes"):
         distributed.own_rows([0, 1, 2])
     assert distributed.own_rows([0, 1, 2, 3]) == [0, 2]
+
+
+def test_gpu_that_is_not_there_is_said_so(settings: tuple[Path, list[str]], tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(ConfigError, match="torch finds no GPU"):
+        run(settings, tmp_path / "gpu", "device=cuda")

@@ -13,7 +13,7 @@ from ov3d_perception.inputs import InputSpec, build_inputs
 from ov3d_perception.sparse_index import IndexTables, build_sparse_index
 
 from .augment import augment
-from .backends import index_tensors
+from .backends import index_tensors, stays_on_cpu
 from .config import AugmentationConfig
 from .prepared import Prepared
 
@@ -25,6 +25,14 @@ class Batch:
     features: torch.Tensor
     index: dict[str, torch.Tensor]
     targets: torch.Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device; counts and sizes stay on the CPU, see `index_tensors`."""
+        return Batch(
+            features=self.features.to(device),
+            index={name: table if stays_on_cpu(name) else table.to(device) for name, table in self.index.items()},
+            targets=self.targets.to(device),
+        )
 
 
 def rows_of_step(step: int, batch: int, count: int, seed: int) -> list[int]:

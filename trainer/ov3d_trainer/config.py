@@ -88,8 +88,8 @@ class TeacherConfig:
     file `path` (image_tower.pt, or image.onnx of a bundle), lifted; with torch's weights averaged over the images
     shrunk to each of `widths` (by default the tower's own). open_clip: patch features of the ViT or ResNet `model`
     with weights `pretrained` (a tag of open_clip or a file; "" for random ones, to try things out), `edit` as in
-    `clip_dense.edits`, `short_side`, `window` and `stride` in pixels as in `clip_dense.windows`. `flip`: average over
-    mirrored images too.
+    `clip_dense.edits`, `short_side`, `window` and `stride` in pixels as in `clip_dense.windows`. features: per
+    point, from the files of the folder `path`, as OpenScene publishes them. `flip`: average over mirrored images too.
 
     How labels and features come to points: see `lift.LiftOptions`. `keep`: keep what the teacher says in the `cache`
     folder, so that it says it once.
@@ -189,6 +189,7 @@ class TrainConfig:
     `data` is trained on, `evaluation` measured on (the same where its `kind` is empty). `cache`: folder for samples
     that are slow to make; empty for none. `vocabulary`: a vocabulary file. `text`: a bank (.npz) or a folder with a
     text tower. `out`: folder for checkpoints, metrics and plot. `threads` 0 leaves the choice to torch.
+    `device`: auto (a GPU where there is one), cpu or cuda.
 
     A step sees `accumulate` batches of `batch` sweeps before it changes the weights. `average`: how much of the moving
     average of the weights is kept in a step (0.999; 0 for none); checkpoints then hold the average.
@@ -214,6 +215,7 @@ class TrainConfig:
     average: float = 0.0
     seed: int = 0
     threads: int = 0
+    device: str = "auto"
     log_every: int = 1
     checkpoint_every: int = 200
 
@@ -257,6 +259,7 @@ def check_config(config: TrainConfig) -> None:
         _expect(getattr(config, name) >= 1, name, "at least 1", getattr(config, name))
     _expect(config.batch <= 64, "batch", "at most 64", config.batch)
     _expect(0 <= config.average < 1, "average", "a share from 0 to 1", config.average)
+    _expect(config.device in DEVICES, "device", " or ".join(DEVICES), config.device)
     _expect(config.optimiser.kind in OPTIMISERS, "optimiser.kind", " or ".join(OPTIMISERS), config.optimiser.kind)
     _expect(config.threads >= 0, "threads", "0 or more", config.threads)
     _expect(config.seed >= 0, "seed", "0 or more", config.seed)
@@ -291,6 +294,7 @@ def check_config(config: TrainConfig) -> None:
 
 SCHEDULES = ("one_cycle", "cosine", "poly", "constant")
 OPTIMISERS = ("adamw", "sgd")
+DEVICES = ("auto", "cpu", "cuda")
 
 
 def _expect(fine: bool, key: str, wanted: str, got: Any) -> None:

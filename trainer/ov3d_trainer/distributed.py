@@ -39,6 +39,20 @@ def rank() -> int:
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
+def own_device(wanted: str) -> torch.device:
+    """Return where this process computes: `wanted` is auto, cpu or cuda; `ConfigError` for cuda where there is none.
+
+    Under torchrun every process takes the GPU of its local rank.
+    """
+    if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise ConfigError(
+            "device: cuda is asked for, but torch finds no GPU here. Set device=cpu, or check the driver."
+        )
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
 def own_rows(rows: list[int]) -> list[int]:
     """Return this process's share of a batch; `ConfigError` where a batch cannot be shared evenly."""
     if len(rows) % world_size():

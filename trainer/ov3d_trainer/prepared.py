@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 from ov3d_perception.errors import ConfigError, DataError
@@ -80,13 +81,13 @@ class PreparedSamples:
         return Prepared(frame=replace(sample.frame, cameras=()), supervision=supervision)
 
 
-def prepare_data(config: TrainConfig) -> tuple[PreparedSamples, Teacher]:
-    """Open data and teacher of a configuration; `DataError` for an empty data set."""
+def prepare_data(config: TrainConfig, device: torch.device | None = None) -> tuple[PreparedSamples, Teacher]:
+    """Open data and teacher of a configuration, the teacher on a device; `DataError` for an empty data set."""
     source = open_source(config.data, config.cache or None)
     if not len(source):
         raise DataError("data: the data set has no samples. Check `data`.")
     words, encoder = read_vocabulary(config.vocabulary), open_text(config.text)
-    teacher = make_teacher(config.teacher, words, encoder, source[0])
+    teacher = make_teacher(config.teacher, words, encoder, source[0], device)
     return PreparedSamples(source, teacher, supervision_folder(config, teacher)), teacher
 
 
@@ -144,8 +145,6 @@ _here: list[PreparedSamples] = []
 
 
 def _open_here(config: TrainConfig) -> None:
-    import torch
-
     torch.set_num_threads(1)
     _here.append(prepare_data(config)[0])
 

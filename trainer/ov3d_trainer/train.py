@@ -28,7 +28,7 @@ from . import __version__
 from .batching import Batch, make_batch, rows_of_step
 from .checkpoint import Checkpoint, Vocabulary, load_checkpoint, save_checkpoint
 from .config import TrainConfig, check_config, config_to_dict, input_spec, save_config
-from .distributed import own_rows, process_group, rank, share_gradients, sum_over_processes
+from .distributed import own_device, own_rows, process_group, rank, share_gradients, sum_over_processes, world_size
 from .loss import Objective, make_objective
 from .model import SparseUNet, UNetConfig, unet_config
 from .optimiser import MovingAverage, make_optimiser
@@ -45,7 +45,7 @@ CONFIG_FILE = "config.yaml"
 PLOT_FILE = "loss.png"
 _BALANCE_SAMPLES = 64
 _TINY = 1e-30
-_MAY_CHANGE = ("out", "cache", "threads", "log_every", "checkpoint_every", "evaluation")
+_MAY_CHANGE = ("out", "cache", "threads", "device", "log_every", "checkpoint_every", "evaluation")
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +65,7 @@ class Run:
     objective: Objective
     optimiser: torch.optim.Optimizer
     average: MovingAverage | None
+    device: torch.device
     step: int = 0
 
 
@@ -110,12 +111,13 @@ def _train_and_write(run: Run, path: Path) -> None:
 
 def start_run(config: TrainConfig) -> Run:
     """Open data, text and teacher and make the network, at step 0."""
+    device = own_device(config.device)
     spec = input_spec(config.inputs)
     words, encoder = read_vocabulary(config.vocabulary), open_text(config.text)
-    samples, teacher = prepare_data(config)
-    model = make_model(config, spec, teacher.targets)
+    samples, teacher = prepare_data(config, device)
+    model = make_model(config, spec, teacher.targets).to(device)
     objective = make_objective(config.loss, teacher)
-    objective = objective.balanced(count_targets(samples, spec, objective), config.loss)
+    objective = objective.balanced(count_targets(samples, spec, objective), config.loss).to(device)
     optimiser = make_optimiser(model.parameters(), config.optimiser)
     return Run(
         config=config,
@@ -129,6 +131,7 @@ def start_run(config: TrainConfig) -> Run:
         objective=objective,
         optimiser=optimiser,
         average=MovingAverage(model, config.average) if config.average else None,
+        device=device,
     )
 
 
@@ -237,6 +240,7 @@ def one_step(run: Run, batches: Sequence[Batch]) -> dict[str, Any]:
 
 def _backward(run: Run, batch: Batch) -> torch.Tensor:
     """Add the gradient of the sum of weighted losses; return the sums (7,) that the step's metrics are made of."""
+    batch = batch.to(run.device)
     parts = run.objective(run.model, batch.features, batch.index, batch.targets)
     (parts.total * parts.weight).backward()  # type: ignore[no-untyped-call]
     means = torch.stack([parts.total.detach(), parts.cosine, parts.cross_entropy])
@@ -286,7 +290,7 @@ def restore(run: Run, checkpoint: Checkpoint) -> None:
             )
     run.model.load_state_dict(checkpoint.trainer_state.get("model", checkpoint.model_state))
     if run.average is not None:
-        run.average.state = {name: value.clone() for name, value in checkpoint.model_state.items()}
+        run.average.state = {name: value.to(run.device, copy=True) for name, value in checkpoint.model_state.items()}
     run.optimiser.load_state_dict(checkpoint.trainer_state["optimiser"])
     run.step = checkpoint.step
     _log.info("resuming at step %d of %d", run.step, run.config.steps)
@@ -299,8 +303,9 @@ def start_line(run: Run, config_path: Path) -> str:
     return (
         f"ov3d_trainer {__version__}: {run.config.name}, {run.network.architecture} with {parameters:,} parameters, "
         f"{len(run.samples)} samples, {len(names)} targets in {run.text_space}, steps {run.step}..{run.config.steps} "
-        f"of batch {run.config.batch}, seed {run.config.seed}, {torch.get_num_threads()} threads, torch "
-        f"{torch.__version__}; again: python -m ov3d_trainer train --config {config_path}"
+        f"of batch {run.config.batch}, seed {run.config.seed}, {torch.get_num_threads()} threads on {run.device}, "
+        f"{world_size()} processes, torch {torch.__version__}; again: python -m ov3d_trainer train "
+        f"--config {config_path}"
     )
 
 

@@ -88,6 +88,15 @@ def test_saved_configuration_reads_back_equal(tmp_path):
     assert config != TrainConfig()
 
 
-@pytest.mark.parametrize("name", ["real_keyframe.yaml", "street_labels.yaml", "demo_student.yaml"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "real_keyframe.yaml",
+        "street_labels.yaml",
+        "demo_student.yaml",
+        "nuscenes_clip.yaml",
+        "robot_bag.yaml",
+    ],
+)
 def test_shipped_configurations_are_valid(configs, name):
     assert load_config(configs / name).steps > 0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ov3d_perception.errors import ConfigError
 
-from .base import ChildTable, LevelTables, PairTable, SparseConvBackend, index_tensors, read_tables
+from .base import ChildTable, LevelTables, PairTable, SparseConvBackend, index_tensors, read_tables, stays_on_cpu
 from .torch_pairs import TorchPairs
 
 BACKENDS: dict[str, Callable[[], SparseConvBackend]] = {"torch": TorchPairs}
@@ -28,4 +28,5 @@ __all__ = [
     "index_tensors",
     "open_backend",
     "read_tables",
+    "stays_on_cpu",
 ]

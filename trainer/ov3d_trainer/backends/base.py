@@ -74,10 +74,12 @@ def index_tensors(
 
     Counts are read as Python numbers, which on a GPU would cost a synchronisation each.
     """
-    return {
-        name: torch.from_numpy(table).to("cpu" if name.endswith(("_count", "_size")) else device)
-        for name, table in index.items()
-    }
+    return {name: torch.from_numpy(table).to("cpu" if stays_on_cpu(name) else device) for name, table in index.items()}
+
+
+def stays_on_cpu(name: str) -> bool:
+    """Return whether a table holds counts or sizes."""
+    return name.endswith(("_count", "_size"))
 
 
 def read_tables(index: Mapping[str, torch.Tensor], levels: int, stem_kernel: int) -> LevelTables:

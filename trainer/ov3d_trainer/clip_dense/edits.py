@@ -131,7 +131,7 @@ def _mix(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, edit: str, grid: tup
     if edit == "sclip":
         return (_softmax(q, q, scale) + _softmax(k, k, scale)) @ v
     if edit == "naclip":
-        logits = k @ k.transpose(-1, -2) * scale + window_over_patches(grid).to(k.dtype)
+        logits = k @ k.transpose(-1, -2) * scale + window_over_patches(grid).to(k)
         return logits.softmax(dim=-1) @ v
     return _softmax(q, k if edit == "plain" else q, scale) @ v
 

@@ -33,19 +33,20 @@ class DenseClip:
         check_visual(visual, options.edit)
         self.visual, self.options, self.patch = visual, options, patch_size(visual)
         mean, std = (getattr(visual, name, None) for name in ("image_mean", "image_std"))
-        self._mean = torch.tensor(mean or (0.0, 0.0, 0.0)).view(1, 3, 1, 1)
-        self._std = torch.tensor(std or (1.0, 1.0, 1.0)).view(1, 3, 1, 1)
+        self._device = next(visual.parameters()).device
+        self._mean = torch.tensor(mean or (0.0, 0.0, 0.0), device=self._device).view(1, 3, 1, 1)
+        self._std = torch.tensor(std or (1.0, 1.0, 1.0), device=self._device).view(1, 3, 1, 1)
 
     def features(self, image: NDArray[np.uint8]) -> torch.Tensor:
-        """Return unit features (D, h, w) of an image (H, W, 3), RGB; the cells divide the whole image evenly."""
-        shown = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255.0
+        """Return unit features (D, h, w), on the CPU, of an image (H, W, 3), RGB; the cells divide it evenly."""
+        shown = torch.from_numpy(np.ascontiguousarray(image)).to(self._device).permute(2, 0, 1)[None].float() / 255.0
         shown = F.interpolate(shown, self._size(image.shape), mode="bicubic", align_corners=False, antialias=True)
         shown = (shown.clamp(0.0, 1.0) - self._mean) / self._std
         with torch.no_grad():
             total = self._through_windows(shown)
             if self.options.flip:
                 total = total + self._through_windows(shown.flip(3)).flip(2)
-        return F.normalize(total, dim=0)
+        return F.normalize(total, dim=0).float().cpu()
 
     def _size(self, shape: tuple[int, ...]) -> tuple[int, int]:
         """Return rows and columns after resizing, multiples of the patch."""

@@ -176,7 +176,7 @@ class ImageTower(nn.Module):
 
     def hidden(self, images: torch.Tensor) -> torch.Tensor:
         """Map shrunk images (B, 3, H, W), RGB in [0, 1], to (B, C, ceil(H / 2), ceil(W / 2))."""
-        mean, std = (torch.tensor(values, dtype=images.dtype).view(1, 3, 1, 1) for values in (MEAN, STD))
+        mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (MEAN, STD))
         x = self.stem((images - mean) / std)
         skipped = []
         for stage in self.down:

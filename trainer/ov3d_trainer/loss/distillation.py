@@ -7,7 +7,7 @@ beside it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional as F
@@ -43,6 +43,10 @@ class DistillationLoss:
     cosine: float = 1.0
     cross_entropy: float = 1.0
     temperature: float = 0.07
+
+    def to(self, device: torch.device) -> DistillationLoss:
+        """Return the same loss with its tensors on a device."""
+        return replace(self, text=self.text.to(device), class_weight=self.class_weight.to(device))
 
     def __call__(self, similarity: torch.Tensor, targets: torch.Tensor) -> LossParts:
         """Compare cosine similarities to the text rows (V, K) with pooled targets (V, K) of `lift.voxel_targets`.

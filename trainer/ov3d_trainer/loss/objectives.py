@@ -29,6 +29,9 @@ class Objective(Protocol):
     def balanced(self, counts: torch.Tensor, config: LossConfig) -> Objective:
         """Return the same loss with weights per text row that follow from how often each occurs."""
 
+    def to(self, device: torch.device) -> Objective:
+        """Return the same loss with its tensors on a device."""
+
     def __call__(
         self, model: SparseUNet, features: torch.Tensor, index: Mapping[str, torch.Tensor], targets: torch.Tensor
     ) -> LossParts:
@@ -49,6 +52,10 @@ class NamedObjective:
         """Weigh text rows by how often they occur."""
         weight = class_weights(counts, config.class_balance, config.max_class_weight)
         return NamedObjective(loss=replace(self.loss, class_weight=weight))
+
+    def to(self, device: torch.device) -> NamedObjective:
+        """Return the same loss with its tensors on a device."""
+        return NamedObjective(loss=self.loss.to(device))
 
     def __call__(
         self, model: SparseUNet, features: torch.Tensor, index: Mapping[str, torch.Tensor], targets: torch.Tensor
@@ -83,6 +90,11 @@ class FeatureObjective:
     def balanced(self, counts: torch.Tensor, config: LossConfig) -> FeatureObjective:
         """Weigh voxels by how often the teacher's nearest text row occurs."""
         return replace(self, class_weight=class_weights(counts, config.class_balance, config.max_class_weight))
+
+    def to(self, device: torch.device) -> FeatureObjective:
+        """Return the same loss with its tensors on a device."""
+        moved = {name: getattr(self, name).to(device) for name in ("text", "decoder", "class_weight")}
+        return replace(self, **moved)
 
     def __call__(
         self, model: SparseUNet, features: torch.Tensor, index: Mapping[str, torch.Tensor], targets: torch.Tensor

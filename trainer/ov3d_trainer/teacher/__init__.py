@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
 from ov3d_perception.errors import ConfigError
 
 from ..config import TeacherConfig
@@ -11,17 +13,24 @@ from ..data.sample import Sample
 from ..lift import LiftOptions
 from ..vocabulary import WordList
 from .base import FeatureSupervision, Supervision, Targets, Teacher, choose_targets
+from .features import open_file_teacher
 from .labels import LabelTeacher
 from .masks import MaskTeacher
 
 if TYPE_CHECKING:
     from ov3d_perception.text.encoder import TextEncoder
 
-TEACHERS = ("masks", "labels", "pixel_text", "open_clip")
+TEACHERS = ("masks", "labels", "pixel_text", "open_clip", "features")
 
 
-def make_teacher(config: TeacherConfig, words: WordList, encoder: TextEncoder, sample: Sample) -> Teacher:
-    """Make the configured teacher; `sample` is any one of the data set and says which names there are."""
+def make_teacher(
+    config: TeacherConfig, words: WordList, encoder: TextEncoder, sample: Sample, device: torch.device | None = None
+) -> Teacher:
+    """Make the configured teacher; `sample` is any one of the data set and says which names there are.
+
+    Networks of torch run on `device`, by default the CPU.
+    """
+    device = device or torch.device("cpu")
     if config.kind == "labels":
         return LabelTeacher(targets=choose_targets(words, sample.point_label_names, encoder), words=words)
     options = LiftOptions(
@@ -37,11 +46,15 @@ def make_teacher(config: TeacherConfig, words: WordList, encoder: TextEncoder, s
     if config.kind == "pixel_text":
         from .pixel_text import open_pixel_text_teacher
 
-        return open_pixel_text_teacher(config.path, encoder, options, widths=config.widths, flip=config.flip)
+        return open_pixel_text_teacher(
+            config.path, encoder, options, widths=config.widths, flip=config.flip, device=device
+        )
+    if config.kind == "features":
+        return open_file_teacher(config.path, words, encoder)
     if config.kind == "open_clip":
         from .open_clip import open_clip_teacher
 
-        return open_clip_teacher(config, words, encoder, options)
+        return open_clip_teacher(config, words, encoder, options, device)
     if config.kind == "masks":
         if not sample.view_label_names:
             raise ConfigError(

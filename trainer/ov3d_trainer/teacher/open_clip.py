@@ -51,9 +51,9 @@ def features_at(features: torch.Tensor, shape: tuple[int, ...], pixels: NDArray[
 
 
 def open_clip_teacher(
-    config: TeacherConfig, words: WordList, encoder: TextEncoder, lift: LiftOptions
+    config: TeacherConfig, words: WordList, encoder: TextEncoder, lift: LiftOptions, device: torch.device
 ) -> OpenClipTeacher:
-    """Load the model; `ConfigError` where it speaks another text space than `encoder`."""
+    """Load the model onto a device; `ConfigError` where it speaks another text space than `encoder`."""
     pretrained = config.pretrained or None
     space = text_space(config.model, pretrained)
     if encoder.space != space:
@@ -65,4 +65,6 @@ def open_clip_teacher(
     options = DenseOptions(
         edit=config.edit, short_side=config.short_side, window=config.window, stride=config.stride, flip=config.flip
     )
-    return OpenClipTeacher(dense=DenseClip(model.visual, options), targets=feature_targets(words, encoder), lift=lift)
+    return OpenClipTeacher(
+        dense=DenseClip(model.visual.to(device), options), targets=feature_targets(words, encoder), lift=lift
+    )

@@ -62,8 +62,8 @@ class PixelTextTeacher:
 
     def _code(self, hidden: torch.Tensor) -> NDArray[np.float32]:
         length = linear_length(hidden, self.tower.final.weight.T, self.tower.final.bias)
-        code = torch.cat([hidden, torch.ones(len(hidden), 1)], dim=1) / length[:, None]
-        return np.asarray(code.numpy(), np.float32)
+        code = torch.cat([hidden, hidden.new_ones(len(hidden), 1)], dim=1) / length[:, None]
+        return np.asarray(code.cpu().numpy(), np.float32)
 
 
 def hidden_at(
@@ -74,18 +74,25 @@ def hidden_at(
     The image is shrunk to `width`, by default the one that the tower was trained for.
     """
     with torch.no_grad():
-        shown = tower.shrink(torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255.0, width)
+        device = tower.final.weight.device
+        shown = tower.shrink(torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float() / 255.0, width)
         hidden = tower.hidden(shown)
         ratio = torch.tensor([shown.shape[3] / image.shape[1], shown.shape[2] / image.shape[0]])  # (u, v)
         cells = ((torch.from_numpy(pixels) + 0.5) * ratio - 0.5) / STRIDE
         last = torch.tensor([hidden.shape[3] - 1, hidden.shape[2] - 1])
-        grid = 2.0 * cells / last.clamp_min(1) - 1.0
+        grid = (2.0 * cells / last.clamp_min(1) - 1.0).to(device)
         read = F.grid_sample(hidden, grid[None, None], padding_mode="border", align_corners=True)
     return read[0, :, 0].T.contiguous()
 
 
 def open_pixel_text_teacher(
-    path: str, encoder: TextEncoder, lift: LiftOptions, *, widths: Sequence[int] = (), flip: bool = False
+    path: str,
+    encoder: TextEncoder,
+    lift: LiftOptions,
+    *,
+    widths: Sequence[int] = (),
+    flip: bool = False,
+    device: torch.device | None = None,
 ) -> PixelTextTeacher:
     """Open a trained image tower as teacher; `ConfigError` where it speaks another text space than `encoder`."""
     if not path:
@@ -99,14 +106,15 @@ def open_pixel_text_teacher(
     tower = build_tower(checkpoint).requires_grad_(False)
     if tower.anchors is None:
         raise ConfigError(f"teacher.path: {path} has no anchors to compare student and teacher by. Train it again.")
+    targets = Targets(
+        names=checkpoint.kinds,
+        text=tower.anchors.text.numpy(),
+        not_queryable={},
+        decoder=torch.cat([tower.final.weight.T, tower.final.bias[None]]).numpy(),
+    )
     return PixelTextTeacher(
-        tower=tower,
-        targets=Targets(
-            names=checkpoint.kinds,
-            text=tower.anchors.text.numpy(),
-            not_queryable={},
-            decoder=torch.cat([tower.final.weight.T, tower.final.bias[None]]).numpy(),
-        ),
+        tower=tower.to(device or "cpu"),
+        targets=targets,
         lift=lift,
         widths=tuple(widths),
         flip=flip,
