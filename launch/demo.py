@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from demo_words import Vocabulary
 
 ROOT = Path(__file__).resolve().parent.parent
-BUNDLE = ROOT / "export" / "bundles" / "street_demo"
+BUNDLE = ROOT / "export" / "bundles" / "demo"
 HELD_OUT_SEED = 9009
-"""A street that the shipped bundle has not seen (trainer/configs/demo_street.yaml names the seeds it has)."""
+"""A street that the shipped bundle has not seen (trainer/configs/demo_student.yaml names the seeds it has)."""
 FRAMES = 20
 PICTURE_SWEEP = 16
 SWEEPS_PER_ROUND = 10
@@ -72,13 +72,9 @@ class DemoError(RuntimeError):
 def run(options: argparse.Namespace) -> None:
     """Do every step in order, each with its seconds."""
     from demo_rounds import DemoClient, score_round, table
-    from demo_words import ANY_WORDS, ANY_WORDS_HEAT, BANK_HEAT, BANK_WORDS
+    from demo_words import HEAT, ROUNDS
 
     from bags.truth import read_truth
-    from ov3d_perception.artifact import open_bundle
-
-    any_words = not open_bundle(options.bundle).has_bank
-    rounds, heat = (ANY_WORDS, ANY_WORDS_HEAT) if any_words else (BANK_WORDS, BANK_HEAT)
 
     drive = options.out / "drive"
     with step(f"simulated drive, {options.frames} sweeps with six cameras, as a bag"):
@@ -87,19 +83,19 @@ def run(options: argparse.Namespace) -> None:
     results = []
     with ExitStack() as stack:
         with step("node"):
-            node = stack.enter_context(start_node(options, rounds[0]))
+            node = stack.enter_context(start_node(options, ROUNDS[0]))
             client = stack.enter_context(DemoClient())
             wait_for_node(client, node, options.out / "node.log")
         stack.enter_context(start_player(drive, options.out / "player.log"))
-        for number, vocabulary in enumerate(rounds):
+        for number, vocabulary in enumerate(ROUNDS):
             with step("words: " + ", ".join(vocabulary.names)):
                 version = client.version() if number == 0 else client.ask(vocabulary)
                 sweeps = client.collect(version, SWEEPS_PER_ROUND)
                 results.append((vocabulary, score_round(vocabulary, sweeps, truth), sweeps))
     labelled, picture = options.out / "labelled", options.out / "picture.png"
     with step("labelled bag and picture"):
-        label_files(options, drive, labelled, rounds[0])
-        draw_picture(options, drive, picture, rounds[0], heat)
+        label_files(options, drive, labelled, ROUNDS[0])
+        draw_picture(options, drive, picture, ROUNDS[0], HEAT)
     print(f"\n{table(results)}\n")
     summary = {vocabulary.title: [row.to_dict() for row in rows] for vocabulary, rows, _ in results}
     (options.out / "results.json").write_text(json.dumps(summary, indent=1) + "\n")

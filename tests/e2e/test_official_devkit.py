@@ -125,7 +125,7 @@ def predict_perfectly(cloud: Path, truth: NDArray[np.uint8]) -> NDArray[np.uint8
 
 def predict_with_the_bundle(repository: Path) -> Predict:
     """The bundle in the repository, asked for plain words; every point gets one of them."""
-    bundle = open_bundle(repository / "export" / "bundles" / "street_demo")
+    bundle = open_bundle(repository / "export" / "bundles" / "demo")
     engine = Engine(bundle, providers=["CPUExecutionProvider"])
     queries = make_queries(list(WORDS), bundle.open_text_encoder(), threshold=-1.0)
     number_of_label = np.array([0, *(CHALLENGE_CLASSES.index(name) + 1 for name in WORDS.values())], np.uint8)

@@ -67,7 +67,7 @@ class Student:
         with torch.inference_mode():
             embedding = self.model(torch.from_numpy(inputs.features), index_tensors(inputs.index)).numpy()
         label, score = label_voxels(embedding @ self.queries.text.T, self.queries)
-        return _answer(self.queries, *scatter_to_points(label, score, inputs.voxels))
+        return _answer(self.queries, *scatter_to_points(label, score, inputs.voxels.voxel_of_point))
 
 
 def evaluate_checkpoint(

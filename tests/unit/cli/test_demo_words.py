@@ -32,15 +32,7 @@ WORDS = load("demo_words")
 KINDS = {kind.name for kind in STREET_KINDS if not kind.unseen}
 
 
-def rounds() -> list[Any]:
-    parameters = []
-    for title, group in (("any words", WORDS.ANY_WORDS), ("bank", WORDS.BANK_WORDS)):
-        for number, vocabulary in enumerate(group, start=1):
-            parameters.append(pytest.param(vocabulary, id=f"{title} {number}"))
-    return parameters
-
-
-@pytest.mark.parametrize("vocabulary", rounds())
+@pytest.mark.parametrize("vocabulary", WORDS.ROUNDS, ids=("everyday words", "other words", "phrases"))
 def test_words_are_usable_and_truth_has_every_kind_at_most_once(vocabulary: Any) -> None:
     check_labels(vocabulary.names, vocabulary.background)
     kinds = [kind for group in vocabulary.truth.values() for kind in group]
@@ -54,15 +46,14 @@ def test_first_round_has_a_word_or_background_for_every_kind_of_the_street() -> 
     assert len(WORDS.FIRST.names) == 16
 
 
-def test_second_round_for_any_words_uses_held_out_words_only() -> None:
-    for label, kinds in WORDS.ANY_WORDS[1].truth.items():
+def test_second_round_uses_held_out_words_only() -> None:
+    for label, kinds in WORDS.ROUNDS[1].truth.items():
         assert label in [word for kind in kinds for word in words_of(kind).held_out], label
 
 
 def test_the_bundle_of_the_demo_knows_its_words() -> None:
     bundle = open_bundle(load("demo").BUNDLE)
     encoder = bundle.open_text_encoder(threads=1)
-    group, heat = (WORDS.BANK_WORDS, WORDS.BANK_HEAT) if bundle.has_bank else (WORDS.ANY_WORDS, WORDS.ANY_WORDS_HEAT)
-    for vocabulary in group:
+    for vocabulary in WORDS.ROUNDS:
         make_queries(vocabulary.names, encoder, background=vocabulary.background)
-    make_queries([heat], encoder)
+    make_queries([WORDS.HEAT], encoder)

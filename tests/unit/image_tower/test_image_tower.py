@@ -176,6 +176,6 @@ def test_graph_says_what_torch_says_also_outside_the_image(checkpoint, tmp_path,
 def test_other_graphs_are_refused(tmp_path, repository):
     with pytest.raises(ModelError, match="no such file"):
         ImageTowerSession(tmp_path / IMAGE_FILE)
-    (tmp_path / IMAGE_FILE).write_bytes((repository / "export/bundles/street_demo/student.onnx").read_bytes())
+    (tmp_path / IMAGE_FILE).write_bytes((repository / "export/bundles/demo/student.onnx").read_bytes())
     with pytest.raises(ModelError, match="no card"):
         ImageTowerSession(tmp_path / IMAGE_FILE)

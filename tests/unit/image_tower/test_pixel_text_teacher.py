@@ -179,17 +179,21 @@ def test_rare_captions_weigh_more_when_balanced(teacher, sample):
 
 
 def test_fusion_averages_where_a_camera_sees_and_leaves_the_rest(text):
-    points = np.array([[0, 0, 0], [5, 0, 0], [9, 0, 0]], np.float32)
-    voxels = voxelize(points, 1.0)
     queries = make_queries(["car", "tree"], text)
-    embedding = np.eye(16, dtype=np.float32)[:3]
+    embedding = np.eye(16, dtype=np.float32)[:2]
     features = SweepFeatures(
-        embedding=embedding, similarity=embedding @ queries.text.T, queries=queries, voxels=voxels, timings_ms={}
+        embedding=embedding,
+        similarity=embedding @ queries.text.T,
+        queries=queries,
+        row_of_point=np.array([0, 0, 1, -1]),  # two points share a voxel, the last one is out of range
+        timings_ms={},
     )
-    camera = CameraFeatures(rows=np.array([1]), feature=np.eye(16, dtype=np.float32)[[7]])
-    fused = fuse(features, camera)
-    np.testing.assert_array_equal(fused.embedding[[0, 2]], embedding[[0, 2]])
-    np.testing.assert_allclose(fused.embedding[1, [1, 7]], np.sqrt([0.5, 0.5]), rtol=1e-6)
+    camera = CameraFeatures(rows=np.array([1, 3]), feature=np.eye(16, dtype=np.float32)[[7, 9]])
+    fused = fuse(features, camera, weight=0.5)
+    of_point = fused.embedding[fused.row_of_point]
+    np.testing.assert_array_equal(of_point[[0, 2]], embedding)
+    np.testing.assert_allclose(of_point[1, [0, 7]], np.sqrt([0.5, 0.5]), rtol=1e-6)
+    np.testing.assert_allclose(of_point[3, 9], 1.0)
     np.testing.assert_allclose(fused.similarity, fused.embedding @ queries.text.T, atol=1e-6)
     with pytest.raises(ModelError, match="image tower"):
         fuse(features, CameraFeatures(rows=np.array([1]), feature=np.ones((1, 4), np.float32)))

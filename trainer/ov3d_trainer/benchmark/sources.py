@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ov3d_perception.artifact import open_bundle
-from ov3d_perception.engine import Engine
+from ov3d_perception.engine import Engine, SweepFeatures
 from ov3d_perception.fusion import camera_features, fuse
 from ov3d_perception.image_tower import IMAGE_FILE, ImageTower
 from ov3d_perception.queries import make_queries
@@ -54,17 +54,23 @@ class BundleSources:
     def ask(self, sample: Sample) -> Similarities:
         """Run student and image tower on one sample."""
         features = self.engine.encode(sample.frame, self._queries)
-        voxel = features.voxels.voxel_of_point
-        found = {STUDENT: _spread(features.embedding @ self.text.T, voxel)}
-        seen = np.zeros(len(voxel), bool)
+        count = len(features.row_of_point)
+        found = {STUDENT: self._spread(features)}
+        seen = np.zeros(count, bool)
         if self.tower is not None and sample.frame.cameras:
             camera = camera_features(sample.frame, self.tower)
             seen[camera.rows] = True
-            taught = np.zeros((len(voxel), len(self.rows)), np.float32)
+            taught = np.zeros((count, len(self.rows)), np.float32)
             taught[camera.rows] = camera.feature @ self.text.T
             found[TEACHER] = taught
-            found[ENSEMBLE] = _spread(fuse(features, camera).embedding @ self.text.T, voxel)
+            found[ENSEMBLE] = self._spread(fuse(features, camera))
         return Similarities(of=found, seen=seen)
+
+    def _spread(self, features: SweepFeatures) -> NDArray[np.float32]:
+        """Return cosines (N, Q); -1 where a point has no feature."""
+        similarity = features.embedding @ self.text.T
+        padded = np.concatenate([similarity, np.full((1, len(self.rows)), -1.0, np.float32)])
+        return np.asarray(padded[features.row_of_point], np.float32)
 
 
 def encode_phrase(phrase: str, encoder: TextEncoder) -> NDArray[np.float32]:
@@ -73,9 +79,3 @@ def encode_phrase(phrase: str, encoder: TextEncoder) -> NDArray[np.float32]:
     templates = ("{}",) if plain == phrase else TEMPLATES
     vector = np.asarray(encoder.encode([template.format(plain) for template in templates])).mean(axis=0)
     return np.asarray(vector / np.linalg.norm(vector), np.float32)
-
-
-def _spread(similarity: NDArray[np.float32], voxel: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return (N, Q) from (V, Q); -1 where a point has no voxel."""
-    padded = np.concatenate([similarity, np.full((1, similarity.shape[1]), -1.0, np.float32)])
-    return padded[voxel]

@@ -22,7 +22,7 @@ from .artifact import EXPORT_HINT, STUDENT_FILE, Bundle, ModelCard, check_card_a
 from .errors import ConfigError, FrameError, ModelError
 from .inputs import build_inputs
 from .queries import QuerySet
-from .types import UNLABELLED, Frame, Prediction, Voxels
+from .types import UNLABELLED, Frame, Prediction
 
 CPU_PROVIDER = "CPUExecutionProvider"
 CUDA_PROVIDER = "CUDAExecutionProvider"
@@ -39,13 +39,15 @@ class SweepFeatures:
     """What the network said about one sweep; kept, so that new words need no new run.
 
     `embedding` (V, D) float32, unit length. `similarity` (V, P) float32, cosine to the phrases of `queries`.
-    `voxels` leads back to the points. `timings_ms` holds the stages `inputs` and `network`.
+    `row_of_point` (N,) int64 is the row of every point in both, -1 for points that were left out (NaN, out of range):
+    that of its voxel, or one of its own where cameras were fused in. `timings_ms` holds the stages `inputs` and
+    `network`.
     """
 
     embedding: NDArray[np.float32]
     similarity: NDArray[np.float32]
     queries: QuerySet
-    voxels: Voxels
+    row_of_point: NDArray[np.int64]
     timings_ms: Mapping[str, float]
 
 
@@ -109,7 +111,7 @@ class Engine:
             embedding=embedding,
             similarity=similarity,
             queries=queries,
-            voxels=inputs.voxels,
+            row_of_point=inputs.voxels.voxel_of_point,
             timings_ms={"inputs": 1e3 * (ready - started), "network": 1e3 * (finished - ready)},
         )
 
@@ -120,7 +122,7 @@ class Engine:
         same_text = features.queries.text is queries.text
         similarity = features.similarity if same_text else features.embedding @ queries.text.T
         label, score = label_voxels(similarity, queries)
-        point_label, point_score = scatter_to_points(label, score, features.voxels)
+        point_label, point_score = scatter_to_points(label, score, features.row_of_point)
         elapsed_ms = 1e3 * (time.perf_counter() - started)
         return TimedPrediction(
             label=point_label, score=point_score, queries_version=queries.version, timings_ms={"labels": elapsed_ms}
@@ -182,12 +184,12 @@ def label_voxels(similarity: NDArray[np.float32], queries: QuerySet) -> tuple[ND
 
 
 def scatter_to_points(
-    label: NDArray[np.uint16], score: NDArray[np.float32], voxels: Voxels
+    label: NDArray[np.uint16], score: NDArray[np.float32], row_of_point: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
-    """Give every point (N,) the label and score of its voxel; points without a voxel get label 0 and score 0."""
+    """Give every point (N,) the label and score of its row; points without one (-1) get label 0 and score 0."""
     padded_label = np.append(label, np.uint16(UNLABELLED))  # row -1, which points without a voxel refer to
     padded_score = np.append(score, np.float32(0.0))
-    return padded_label[voxels.voxel_of_point], padded_score[voxels.voxel_of_point]
+    return padded_label[row_of_point], padded_score[row_of_point]
 
 
 def resolve_providers(providers: Sequence[str] | str) -> list[str]:
