@@ -98,7 +98,7 @@ def _bars(names: Sequence[str], series: Sequence[tuple[str, str, list[float]]], 
     axes.set_xlim(0, 100)
     axes.set_xlabel(axis)
     axes.set_title(title, loc="left")
-    axes.legend(loc="lower right", fontsize=8)
+    figure.legend(loc="outside lower center", ncols=len(series), fontsize=8)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     return figure
