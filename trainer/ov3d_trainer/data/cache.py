@@ -27,7 +27,8 @@ class CachedSource:
     """A source whose samples are written to `folder` when first asked for and read from there afterwards.
 
     Files appear under their name only when complete, so that a killed writer leaves nothing half-written and several
-    writers do not disturb each other. The rig is not kept; without `cameras` images are not read.
+    writers do not disturb each other. What is made is read back too: images are JPEG then, and figures must not depend
+    on who came first. The rig is not kept; without `cameras` images are not read.
     """
 
     source: DataSet
@@ -41,11 +42,9 @@ class CachedSource:
         if not 0 <= index < len(self):
             raise IndexError(index)
         path = self.path(index)
-        if path.is_file():
-            return read_sample(path, cameras=self.cameras)
-        sample = self.source[index]
-        write_sample(path, sample)
-        return sample
+        if not path.is_file():
+            write_sample(path, self.source[index])
+        return read_sample(path, cameras=self.cameras)
 
     def key(self, index: int) -> str:
         """Return the sample's key in the source."""
