@@ -6,7 +6,6 @@ The file is a `torch.save` archive of plain numbers, strings, lists, dictionarie
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from ov3d_perception.inputs import InputSpec
 from ov3d_perception.queries import LabelSpec
 
 from .model import SparseUNet, UNetConfig
+from .whole_files import written_whole
 
 CHECKPOINT_VERSION = 2
 _VERSION_KEY = "ov3d_checkpoint"
@@ -152,13 +152,8 @@ def load_weights(model: torch.nn.Module, state: Mapping[str, torch.Tensor], what
 
 def write_archive(target: Path, content: Mapping[str, Any]) -> None:
     """Write plain values and tensors with `torch.save`, atomically; missing folders are made."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
+    with written_whole(target) as temporary:
         torch.save(content, temporary)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_archive(source: Path) -> Any:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,6 +37,7 @@ from .scores import Confusion, add_confusions, count_confusion, percentage
 from .teacher import FeatureSupervision, Supervision, Teacher, make_teacher
 from .text import open_text
 from .vocabulary import WordList, queryable, read_vocabulary
+from .whole_files import written_whole
 
 DISTILL, FUSION, ENSEMBLE = MODES = ("distill", "fusion", "ensemble")
 """Who labels a point: the student, the teacher's lifted features, or both (the names are OpenScene's)."""
@@ -220,15 +220,11 @@ def parse_data(text: str, config: TrainConfig) -> SourceConfig:
 
 def save_report(path: Path, report: dict[str, Any]) -> None:
     """Write a report as JSON, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(json.dumps(report, indent=1), encoding="utf-8")
-        os.replace(temporary, path)
+        with written_whole(path) as temporary:
+            temporary.write_text(json.dumps(report, indent=1), encoding="utf-8")
     except OSError as error:
         raise DataError(f"report {path}: cannot be written ({error.strerror}).") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def report_text(report: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ import torch
 from tqdm import tqdm
 
 from ov3d_perception.errors import ConfigError, DataError
+from ov3d_perception.text.encoder import TextEncoder
 from ov3d_perception.types import Frame
 
 from .config import SourceConfig, TrainConfig
@@ -23,7 +24,7 @@ from .supervision_files import SUPERVISION_FORMAT, read_supervision, write_super
 from .teacher import make_teacher
 from .teacher.base import FeatureSupervision, Supervision, Teacher
 from .text import open_text
-from .vocabulary import read_vocabulary
+from .vocabulary import WordList, read_vocabulary
 
 _KEPT_SAMPLES = 2000
 """Prepared samples kept in memory, about 1 MB each for a 32-beam lidar."""
@@ -81,14 +82,25 @@ class PreparedSamples:
         return Prepared(frame=replace(sample.frame, cameras=()), supervision=supervision)
 
 
-def prepare_data(config: TrainConfig, device: torch.device | None = None) -> tuple[PreparedSamples, Teacher]:
-    """Open data and teacher of a configuration, the teacher on a device; `DataError` for an empty data set."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingData:
+    """What a training learns from: the words it may name, the text side, the teacher and its samples."""
+
+    words: WordList
+    encoder: TextEncoder
+    teacher: Teacher
+    samples: PreparedSamples
+
+
+def prepare_data(config: TrainConfig, device: torch.device | None = None) -> TrainingData:
+    """Open what a configuration names, the teacher on a device; `DataError` for an empty data set."""
+    words, encoder = read_vocabulary(config.vocabulary), open_text(config.text)
     source = open_source(config.data, config.cache or None)
     if not len(source):
         raise DataError("data: the data set has no samples. Check `data`.")
-    words, encoder = read_vocabulary(config.vocabulary), open_text(config.text)
     teacher = make_teacher(config.teacher, words, encoder, source[0], device)
-    return PreparedSamples(source, teacher, supervision_folder(config, teacher)), teacher
+    samples = PreparedSamples(source, teacher, supervision_folder(config, teacher))
+    return TrainingData(words=words, encoder=encoder, teacher=teacher, samples=samples)
 
 
 def supervision_folder(config: TrainConfig, teacher: Teacher) -> Path | None:
@@ -122,7 +134,7 @@ def _source_facts(config: SourceConfig) -> list[object]:
 
 def fill_supervision(config: TrainConfig, *, jobs: int = 1) -> tuple[int, int]:
     """Make the supervision that is missing, in `jobs` processes; return how much there is, and how much was new."""
-    samples, _ = prepare_data(config)
+    samples = prepare_data(config).samples
     missing = [row for row in range(len(samples)) if not _is_there(samples, row)]
     bar = tqdm(total=len(missing), desc="teacher", disable=not sys.stderr.isatty())
     if jobs < 2:
@@ -146,7 +158,7 @@ _here: list[PreparedSamples] = []
 
 def _open_here(config: TrainConfig) -> None:
     torch.set_num_threads(1)
-    _here.append(prepare_data(config)[0])
+    _here.append(prepare_data(config).samples)
 
 
 def _prepare_rows(rows: Sequence[int]) -> int:

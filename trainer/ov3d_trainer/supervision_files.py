@@ -6,7 +6,6 @@ keyframe with 100 superpixels per image takes about 0.6 MB at 512 numbers a vect
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from ov3d_perception.errors import DataError
 
 from .teacher.base import FeatureSupervision, Supervision
+from .whole_files import written_whole
 
 SUPERVISION_FORMAT = 1
 _WEIGHT_STEPS = 255
@@ -23,19 +23,12 @@ _WEIGHT_STEPS = 255
 
 def write_supervision(path: Path, supervision: Supervision | FeatureSupervision) -> None:
     """Write atomically: a killed writer leaves nothing half-written, and several writers do not disturb each other."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     arrays = _named(supervision) if isinstance(supervision, Supervision) else _featured(supervision)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as stream:
+        with written_whole(path) as temporary, temporary.open("wb") as stream:
             np.savez_compressed(stream, allow_pickle=False, **arrays)
-        os.replace(temporary, path)
     except OSError as error:
-        raise DataError(
-            f"{path}: cannot be written ({error.strerror}). Free space, or choose another cache."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise DataError(f"{path}: cannot be written ({error.strerror}). Free space, or set another cache.") from error
 
 
 def read_supervision(path: Path) -> Supervision | FeatureSupervision:

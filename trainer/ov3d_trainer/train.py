@@ -36,8 +36,7 @@ from .prepared import PreparedSamples, prepare_data
 from .report import loss_figure, read_metrics, save_figure
 from .schedule import rate_factor
 from .teacher import Targets, Teacher
-from .text import open_text
-from .vocabulary import WordList, queryable, read_vocabulary
+from .vocabulary import WordList, queryable
 
 CHECKPOINT_FILE = "checkpoint.pt"
 METRICS_FILE = "metrics.jsonl"
@@ -113,8 +112,8 @@ def start_run(config: TrainConfig) -> Run:
     """Open data, text and teacher and make the network, at step 0."""
     device = own_device(config.device)
     spec = input_spec(config.inputs)
-    words, encoder = read_vocabulary(config.vocabulary), open_text(config.text)
-    samples, teacher = prepare_data(config, device)
+    data = prepare_data(config, device)
+    samples, teacher = data.samples, data.teacher
     model = make_model(config, spec, teacher.targets).to(device)
     objective = make_objective(config.loss, teacher)
     objective = objective.balanced(count_targets(samples, spec, objective), config.loss).to(device)
@@ -122,8 +121,8 @@ def start_run(config: TrainConfig) -> Run:
     return Run(
         config=config,
         spec=spec,
-        words=queryable(words, encoder),
-        text_space=encoder.space,
+        words=queryable(data.words, data.encoder),
+        text_space=data.encoder.space,
         teacher=teacher,
         samples=samples,
         network=model.config,

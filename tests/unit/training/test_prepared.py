@@ -88,7 +88,7 @@ def test_supervision_of_another_cloud_is_refused(root: Path, tmp_path: Path) -> 
 
 
 def test_folder_changes_with_what_supervision_depends_on(config: TrainConfig, tmp_path: Path) -> None:
-    teacher = prepare_data(config)[1]
+    teacher = prepare_data(config).teacher
     folder = supervision_folder(config, teacher)
     changed = [
         replace(config, teacher=replace(config.teacher, min_depth_m=2.0)),
@@ -105,7 +105,7 @@ def test_folder_changes_with_what_supervision_depends_on(config: TrainConfig, tm
 
 
 def test_weights_in_the_same_file_name_are_told_apart(config: TrainConfig, tmp_path: Path) -> None:
-    teacher = prepare_data(config)[1]
+    teacher = prepare_data(config).teacher
     weights = tmp_path / "tower.pt"
     trained = replace(config, teacher=replace(config.teacher, path=str(weights)))
     weights.write_bytes(b"one")
@@ -117,7 +117,7 @@ def test_weights_in_the_same_file_name_are_told_apart(config: TrainConfig, tmp_p
 def test_several_processes_fill_the_cache_and_find_it_full(config: TrainConfig) -> None:
     assert fill_supervision(config, jobs=2) == (2, 2)
     assert fill_supervision(config, jobs=1) == (2, 0)
-    samples, _ = prepare_data(config)
+    samples = prepare_data(config).samples
     path = samples.path(0)
     assert path is not None
     assert path.is_file()

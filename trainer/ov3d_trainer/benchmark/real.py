@@ -16,6 +16,7 @@ from ov3d_perception.types import Frame
 
 from ..data.boxes import points_in_box
 from ..data.keyframe import Keyframe
+from ..data.kitti.sequences import INTENSITY_SCALE
 from ..data.sample import UNKNOWN, Sample
 from ..scores import count_confusion, percentage
 from .questions import ClassQuestion
@@ -45,8 +46,6 @@ _KITTI_CLASS = {
     40: "driveable surface", 44: "driveable surface", 60: "driveable surface", 48: "sidewalk", 72: "terrain",
     50: "manmade", 51: "manmade", 52: "manmade", 80: "manmade", 81: "manmade", 70: "vegetation", 71: "vegetation",
 }  # fmt: skip
-_KITTI_INTENSITY = 255.0
-"""SemanticKITTI's remission is 0..1; the student was shown 0..255."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +121,7 @@ def read_kitti_scan(folder: Path) -> Scan:
     points = points.reshape(-1, 4)
     frame = Frame(
         points=np.ascontiguousarray(points[:, :3]),
-        intensity=np.ascontiguousarray(points[:, 3] * np.float32(_KITTI_INTENSITY)),
+        intensity=np.ascontiguousarray(points[:, 3] * np.float32(INTENSITY_SCALE)),
         stamp_ns=0,
         frame_id="velodyne",
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from ov3d_perception.errors import DataError
 from ov3d_perception.types import CameraView, Frame
 
+from ..whole_files import written_whole
 from .sample import Box, LabelImage, Sample, SceneObject
 
 SAMPLE_FORMAT = 2
@@ -25,7 +25,6 @@ _OPTIONAL = ("ring", "colors", "time_offset_s")
 
 def write_sample(path: Path, sample: Sample) -> None:
     """Write a sample as .npz, atomically: coordinates stay float32, images become JPEG; the rig is not kept."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     frame = sample.frame
     arrays: dict[str, Any] = {"points": frame.points, "intensity": frame.intensity}
     for name in _OPTIONAL:
@@ -47,13 +46,8 @@ def write_sample(path: Path, sample: Sample) -> None:
         "objects": [asdict(thing) for thing in sample.objects],
         "boxes": [_pack_box(box) for box in sample.boxes],
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            np.savez_compressed(stream, facts=np.array(json.dumps(facts)), **arrays)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_whole(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, facts=np.array(json.dumps(facts)), **arrays)
 
 
 def read_sample(path: Path, *, cameras: bool = True) -> Sample:
