@@ -11,7 +11,7 @@ from pathlib import Path
 from .environment import layout_for
 from .install import PINS_ONLY, set_up
 from .interpreters import DEMO_VERSIONS, DEVKIT_VERSIONS, Ros, find_interpreter, find_ros
-from .locks import write_lock
+from .locks import derive_test_lock, write_lock
 from .steps import SetupError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,6 +42,8 @@ def write_locks(asked: str | None) -> None:
             write_lock(ROOT, "test", interpreter, os.environ)
         if interpreter.version in DEVKIT_VERSIONS:
             write_lock(ROOT, "devkit", interpreter, os.environ)
+    if not asked:
+        derive_test_lock(ROOT, "py312")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -90,3 +90,16 @@ def write_lock(root: Path, kind: str, interpreter: Interpreter, environ: Mapping
         lines.append(f"{normal(name)}=={version}")
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def derive_test_lock(root: Path, tag: str, *, source: str = "py311") -> Path:
+    """Write test-<tag>.txt: the tests' pins of the Python `source` with what the demo pins for `tag`.
+
+    Nothing is resolved: whoever installs it has a sourced distribution, whose torch may be of any build.
+    """
+    pins = {**read_lock(lock_path(root, "test", source)), **read_lock(lock_path(root, "demo", tag))}
+    names = f"test-{source}.txt with the pins of demo-{tag}.txt"
+    head = f"# Python {tag[2]}.{tag[3:]}; {names}, for a sourced Jazzy or Kilted."
+    path = lock_path(root, "test", tag)
+    path.write_text("\n".join([head, *(f"{name}=={pins[name]}" for name in sorted(pins))]) + "\n")
+    return path
