@@ -1,0 +1,137 @@
+"""What dense features say without any training: patches compared with words, pixel by pixel, against label images."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from ov3d_perception.errors import DataError
+from ov3d_perception.queries import BACKGROUND, QuerySet, make_queries
+from ov3d_perception.types import CameraView
+
+from ..config import TeacherConfig, TrainConfig
+from ..data.dataset import open_source
+from ..data.sample import UNKNOWN, LabelImage, Sample
+from ..report import table
+from ..scores import Confusion, add_confusions, count_confusion, percentage
+from ..teacher.open_clip import load_visual
+from ..text import open_text
+from ..vocabulary import WordList, read_vocabulary
+from ..whole_files import written_whole
+from .edits import check_visual
+from .windows import DenseClip, DenseOptions
+
+WHOLE, WINDOWS, MIRRORED = WAYS = ("whole image", "windows", "windows, mirrored")
+"""How an image is looked at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZeroShot:
+    """`figures`: pixels by truth and prediction for each (edit, way). `left_out`: names that no label stands for."""
+
+    figures: dict[tuple[str, str], Confusion]
+    images: int
+    left_out: tuple[str, ...]
+
+
+def measure_zero_shot(config: TrainConfig, edits: Sequence[str], ways: Sequence[str] = WAYS) -> ZeroShot:
+    """Label every pixel of the `evaluation` data (`data` where there is none) by the nearest phrase of the vocabulary.
+
+    Model, weights, size and windows are the `teacher`'s. Cosines, not labels, are brought to the size of the label
+    images. Pixels whose name the vocabulary ignores or does not know are left out.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    words, encoder = read_vocabulary(config.vocabulary), open_text(config.text)
+    queries = make_queries(words.labels, encoder, templates=words.templates, background=words.background)
+    visual = load_visual(config.teacher, encoder)
+    for edit in edits:
+        check_visual(visual, edit)
+    lookers = {way: DenseClip(visual, _options(config.teacher, edits[0], way)) for way in ways}
+    source = open_source(config.evaluation if config.evaluation.kind else config.data, config.cache or None)
+    found: dict[tuple[str, str], Confusion] = {}
+    images, left_out = 0, set()
+    for index in tqdm(range(len(source)), desc="zero-shot", disable=not sys.stderr.isatty()):
+        sample = source[index]
+        row_of, unknown = _rows(words, sample)
+        for view in sample.frame.cameras:
+            labels = sample.view_labels.get(view.name)
+            if labels is None:
+                continue
+            images += 1
+            left_out |= {unknown[label] for label in np.unique(labels.labels).tolist() if label in unknown}
+            for way, dense in lookers.items():
+                _count(found, way, edits, dense, view, labels, row_of, queries)
+    if not images:
+        raise DataError("dense-zero-shot: the data has no label images. Set evaluation.cameras=true, or other data.")
+    return ZeroShot(figures=found, images=images, left_out=tuple(sorted(left_out)))
+
+
+def label_pixels(features: torch.Tensor, queries: QuerySet, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return the label (H, W) of the nearest phrase for features (D, h, w): 0..Q-1, or Q for a background word."""
+    cosines = torch.einsum("qd,dhw->qhw", torch.tensor(queries.text), features)[None]
+    nearest = F.interpolate(cosines, shape, mode="bilinear", align_corners=False)[0].argmax(dim=0).numpy()
+    owner = np.where(queries.label_of_phrase == BACKGROUND, len(queries.names), queries.label_of_phrase)
+    return np.asarray(owner[nearest], np.int64)
+
+
+def zero_shot_table(result: ZeroShot) -> str:
+    """Lay out mean IoU and pixel accuracy in percent: a row per edit, two columns per way."""
+    ways = list(dict.fromkeys(way for _, way in result.figures))
+    rows = []
+    for edit in dict.fromkeys(edit for edit, _ in result.figures):
+        confusions = [result.figures[edit, way] for way in ways]
+        rows.append([edit, *(v for c in confusions for v in (percentage(c.mean_iou()), percentage(c.accuracy())))])
+    return table(["edit", *(f"{way}: {what}" for way in ways for what in ("mIoU", "accuracy"))], rows)
+
+
+def save_zero_shot(path: Path, result: ZeroShot) -> None:
+    """Write everything, confusion matrices included, as JSON."""
+    figures: dict[str, Any] = {}
+    for (edit, way), confusion in result.figures.items():
+        figures.setdefault(edit, {})[way] = confusion.to_dict()
+    content = {"images": result.images, "left_out": list(result.left_out), "edits": figures}
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _options(teacher: TeacherConfig, edit: str, way: str) -> DenseOptions:
+    whole = DenseOptions(edit=edit, short_side=teacher.short_side, window=0, stride=teacher.stride, flip=False)
+    return whole if way == WHOLE else replace(whole, window=teacher.window, flip=way == MIRRORED)
+
+
+def _rows(words: WordList, sample: Sample) -> tuple[NDArray[np.int64], dict[int, str]]:
+    """Return the label per name of the sample's label images, `UNKNOWN` last and where there is none, and those."""
+    names = sample.view_label_names
+    labels = [None if words.ignores(name) else words.label_of(name) for name in names]
+    rows = [UNKNOWN if label is None else words.names.index(label) for label in labels]
+    return np.array([*rows, UNKNOWN], np.int64), {row: names[row] for row, label in enumerate(labels) if label is None}
+
+
+def _count(
+    found: dict[tuple[str, str], Confusion],
+    way: str,
+    edits: Sequence[str],
+    dense: DenseClip,
+    view: CameraView,
+    labels: LabelImage,
+    row_of: NDArray[np.int64],
+    queries: QuerySet,
+) -> None:
+    truth = row_of[labels.labels]
+    known = truth != UNKNOWN
+    for edit, features in zip(edits, dense.features_of_edits(view.image, edits), strict=True):
+        predicted = label_pixels(features, queries, truth.shape)
+        counted = count_confusion(queries.names, truth[known], predicted[known])
+        before = found.get((edit, way))
+        found[edit, way] = counted if before is None else add_confusions([before, counted])
