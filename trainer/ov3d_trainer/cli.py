@@ -40,6 +40,7 @@ def _make_parser() -> argparse.ArgumentParser:
     _add_cache(commands)
     _add_image_tower(commands)
     _add_evaluate(commands)
+    _add_teacher(commands)
     _add_benchmark(commands)
     _add_make_bank(commands)
     add_simulate(commands)
@@ -148,6 +149,31 @@ def _run_evaluate(options: argparse.Namespace) -> None:
     save_report(out, report)
     print(report_text(report))
     print(f"written to {out}")
+
+
+def _add_teacher(commands: Any) -> None:
+    parser = commands.add_parser(
+        "teacher",
+        help="measure a teacher",
+        description="Hold what a teacher says about points against their truth, before anybody learns from it.",
+    )
+    _add_config(parser)
+    parser.add_argument("--data", default="", metavar="KIND:WHAT", help="default: the configuration's own")
+    parser.add_argument("--out", type=Path, metavar="JSON")
+    parser.set_defaults(run=_run_teacher)
+
+
+def _run_teacher(options: argparse.Namespace) -> None:
+    from .config import load_config
+    from .data.dataset import parse_source
+    from .evaluate import save_report
+    from .teacher_quality import measure_teacher, teacher_text
+
+    config = load_config(options.config, options.settings)
+    report = measure_teacher(config, parse_source(options.data, config.data) if options.data else None)
+    if options.out:
+        save_report(options.out, report)
+    print(teacher_text(report))
 
 
 def _add_benchmark(commands: Any) -> None:

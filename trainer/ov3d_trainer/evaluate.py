@@ -133,7 +133,7 @@ def evaluate(student: Student, teacher: Teacher, words: WordList, source: Sample
         predicted, taught, rows = answer.label, lifted.label, supervision.supervised
         against_teacher.append(count_confusion(names, taught[rows], predicted[rows]))
         if sample.point_labels is not None:
-            truth = _class_of([words.label_of(name) or name for name in sample.point_label_names], names)
+            truth = class_of([words.label_of(name) or name for name in sample.point_label_names], names)
             known = np.flatnonzero(sample.point_labels != UNKNOWN)
             against_truth.append(count_confusion(names, truth[sample.point_labels[known]], predicted[known]))
             if isinstance(supervision, FeatureSupervision):
@@ -173,7 +173,7 @@ def taught_labels(
     label, score = np.full(points, none, dtype=np.int64), np.full(points, -1.0, dtype=np.float32)
     rows = supervision.supervised
     if isinstance(supervision, Supervision):
-        label[:] = _class_of(teacher.targets.names, queries.names)[supervision.target]
+        label[:] = class_of(teacher.targets.names, queries.names)[supervision.target]
         score[rows] = 1.0
         return Answer(label=label, score=score)
     assert teacher.targets.decoder is not None  # such a teacher has one
@@ -270,7 +270,7 @@ def report_text(report: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _class_of(own_names: Sequence[str], names: Sequence[str]) -> NDArray[np.int64]:
+def class_of(own_names: Sequence[str], names: Sequence[str]) -> NDArray[np.int64]:
     """Class per own name; other names, and `UNKNOWN` through the last entry, give len(names)."""
     rows = [names.index(name) if name in names else len(names) for name in own_names]
     return np.array([*rows, len(names)], dtype=np.int64)
