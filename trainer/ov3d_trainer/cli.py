@@ -95,13 +95,13 @@ def _add_cache(commands: Any) -> None:
 def _run_cache(options: argparse.Namespace) -> None:
     from .config import load_config
     from .data.cache import fill_cache
-    from .data.dataset import cached_parts, open_source
+    from .data.dataset import cached_parts, is_simulated, open_source
 
     config = load_config(options.config, options.settings)
     if not config.cache:
         raise ConfigError("cache: the configuration names no folder. Set cache=FOLDER.")
     for name, part in (("data", config.data), ("evaluation", config.evaluation)):
-        for source in cached_parts(open_source(part, config.cache)) if part.kind else []:
+        for source in cached_parts(open_source(part, config.cache)) if is_simulated(part) else []:
             new = fill_cache(source, jobs=options.jobs, title=name)
             print(f"{name}: {len(source)} samples in {source.folder}, {new} of them new")
     if config.teacher.keep:

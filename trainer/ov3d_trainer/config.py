@@ -7,7 +7,7 @@ The whole configuration, defaults included, is written beside the checkpoints an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +192,7 @@ class AugmentationConfig:
 class TrainConfig:
     """One training run.
 
-    `data` is trained on, `evaluation` measured on (the same where its `kind` is empty). `cache`: folder for samples
+    `data` is trained on, `evaluation` measured on (see `evaluation_source`). `cache`: folder for samples
     that are slow to make; empty for none. `vocabulary`: a vocabulary file. `text`: a bank (.npz) or a folder with a
     text tower. `out`: folder for checkpoints, metrics and plot. `threads` 0 leaves the choice to torch.
     `device`: auto (a GPU where there is one), cpu or cuda.
@@ -241,6 +241,14 @@ def config_from_dict(values: Mapping[str, Any]) -> TrainConfig:
     config = settings_from_dict(TrainConfig, values)
     check_config(config)
     return config
+
+
+def evaluation_source(config: TrainConfig) -> SourceConfig:
+    """Return what to measure on: `data` where `evaluation.kind` is empty; an empty path is that of `data`."""
+    own = config.evaluation
+    if not own.kind:
+        return config.data
+    return own if own.path or own.kind != config.data.kind else replace(own, path=config.data.path)
 
 
 def config_to_dict(config: TrainConfig) -> dict[str, Any]:

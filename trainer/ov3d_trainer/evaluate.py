@@ -27,7 +27,7 @@ from ov3d_perception.text.encoder import TextEncoder
 
 from .backends import index_tensors
 from .checkpoint import Checkpoint, build_model, load_checkpoint
-from .config import SourceConfig, TrainConfig, config_from_dict
+from .config import SourceConfig, TrainConfig, config_from_dict, evaluation_source
 from .data.boxes import points_in_box
 from .data.dataset import open_source, parse_source
 from .data.sample import UNKNOWN, Sample, SampleSource
@@ -214,7 +214,7 @@ def box_truth(sample: Sample, words: WordList, names: Sequence[str]) -> tuple[ND
 
 def parse_data(text: str, config: TrainConfig) -> SourceConfig:
     """Return the data to evaluate on: the run's own, or "KIND:WHAT" in its place."""
-    own = config.evaluation if config.evaluation.kind else config.data
+    own = evaluation_source(config)
     return parse_source(text, own) if text else own
 
 
