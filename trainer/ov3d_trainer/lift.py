@@ -21,12 +21,17 @@ class LiftOptions:
     `min_confidence` in [0, 1]: pixels below it give nothing. `erosion_px`: pixels this close to another label, in
     pixels of the label image, give nothing (masks are least reliable at their border, and so is calibration).
     `occlusion_test`: leave out points that a nearer surface hides from the camera.
+
+    Of features only: `view_weight` says how much each of several views counts, equal or near (1 / depth).
+    `superpixels`: about how many of them an image is cut into, so that points share vectors; 0 for none.
     """
 
     min_confidence: float = 0.0
     erosion_px: int = 0
     min_depth_m: float = DEFAULT_MIN_DEPTH_M
     occlusion_test: bool = True
+    view_weight: str = "equal"
+    superpixels: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +65,13 @@ def lift_view_labels(sample: Sample, options: LiftOptions | None = None) -> Poin
 
 def visible_pixels(
     points: NDArray[np.float32], view: CameraView, options: LiftOptions
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return rows (S,) of the points that a view sees, and the pixel (S, 2) as (u, v) of each."""
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+    """Return rows (S,) of the points that a view sees, the pixel (S, 2) as (u, v) of each, and its depth (S,) in m."""
     projection = project(points, view, min_depth_m=options.min_depth_m)
     shape = (view.image.shape[0], view.image.shape[1])
     seen = not_occluded(projection, shape) if options.occlusion_test else projection.visible
     rows = np.flatnonzero(seen)
-    return rows, projection.pixels[rows]
+    return rows, projection.pixels[rows], projection.depth_m[rows]
 
 
 def pixels_in_label_image(
@@ -113,7 +118,7 @@ def _read_view(
     points: NDArray[np.float32], view: CameraView, image: LabelImage, options: LiftOptions
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Label and confidence of each point (N,) in one view."""
-    rows, pixels = visible_pixels(points, view, options)
+    rows, pixels, _ = visible_pixels(points, view, options)
     shape, label_shape = ((array.shape[0], array.shape[1]) for array in (view.image, image.labels))
     row, column = pixels_in_label_image(pixels, shape, label_shape)
     inner = away_from_borders(image.labels, options.erosion_px)[row, column]

@@ -15,7 +15,7 @@ from ov3d_perception.geometry import check_transform, invert_transform, make_tra
 from ov3d_perception.types import CameraView, Frame
 
 from ..images import read_image, scaled_intrinsics
-from ..sample import Rig, Sample
+from ..sample import Rig, Sample, place_of
 from .categories import CLASSES, SEQUENCES, class_of_raw
 
 CAMERA = "image_2"
@@ -80,6 +80,7 @@ class KittiSequences:
         scan = self._scans[index]
         cloud = read_cloud(scan.folder / "velodyne" / f"{scan.number}.bin", kind="kitti")
         labels = self._labels(scan, len(cloud.points))
+        rig = _rig(scan)
         return Sample(
             name=self.key(index),
             frame=Frame(
@@ -89,7 +90,8 @@ class KittiSequences:
                 frame_id=LIDAR,
                 cameras=(self._view(scan),) if images else (),
             ),
-            rig=_rig(scan),
+            rig=rig,
+            place=None if rig is None else place_of(scan.folder.name, rig, scan.stamp_ns),
             point_labels=labels,
             point_label_names=CLASSES if labels is not None else (),
         )
