@@ -17,21 +17,23 @@ from tqdm import tqdm
 
 from ov3d_perception.errors import DataError
 from ov3d_perception.queries import BACKGROUND, QuerySet, make_queries
-from ov3d_perception.types import CameraView
 
-from ..config import TeacherConfig, TrainConfig
+from ..config import TeacherConfig, TrainConfig, evaluation_source
 from ..data.dataset import open_source
-from ..data.sample import UNKNOWN, LabelImage, Sample
+from ..data.sample import UNKNOWN, Sample
 from ..report import table
 from ..scores import Confusion, add_confusions, count_confusion, percentage
 from ..teacher.open_clip import load_visual
+from ..teacher.superpixels import superpixels
 from ..text import open_text
 from ..vocabulary import WordList, read_vocabulary
 from ..whole_files import written_whole
 from .edits import check_visual
+from .pooling import pool_over_segments
 from .windows import DenseClip, DenseOptions
 
 WHOLE, WINDOWS, MIRRORED = WAYS = ("whole image", "windows", "windows, mirrored")
+SUPERPIXELS = "windows, mirrored, superpixels"
 """How an image is looked at."""
 
 
@@ -44,11 +46,11 @@ class ZeroShot:
     left_out: tuple[str, ...]
 
 
-def measure_zero_shot(config: TrainConfig, edits: Sequence[str], ways: Sequence[str] = WAYS) -> ZeroShot:
+def measure_zero_shot(config: TrainConfig, edits: Sequence[str]) -> ZeroShot:
     """Label every pixel of the `evaluation` data (`data` where there is none) by the nearest phrase of the vocabulary.
 
-    Model, weights, size and windows are the `teacher`'s. Cosines, not labels, are brought to the size of the label
-    images. Pixels whose name the vocabulary ignores or does not know are left out.
+    Model, weights, size, windows and superpixels are the `teacher`'s. Cosines, not labels, are brought to the size of
+    the label images. Pixels whose name the vocabulary ignores or does not know are left out.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -57,8 +59,8 @@ def measure_zero_shot(config: TrainConfig, edits: Sequence[str], ways: Sequence[
     visual = load_visual(config.teacher, encoder)
     for edit in edits:
         check_visual(visual, edit)
-    lookers = {way: DenseClip(visual, _options(config.teacher, edits[0], way)) for way in ways}
-    source = open_source(config.evaluation if config.evaluation.kind else config.data, config.cache or None)
+    lookers = {way: DenseClip(visual, _options(config.teacher, edits[0], way)) for way in WAYS}
+    source = open_source(evaluation_source(config), config.cache or None)
     found: dict[tuple[str, str], Confusion] = {}
     images, left_out = 0, set()
     for index in tqdm(range(len(source)), desc="zero-shot", disable=not sys.stderr.isatty()):
@@ -70,8 +72,14 @@ def measure_zero_shot(config: TrainConfig, edits: Sequence[str], ways: Sequence[
                 continue
             images += 1
             left_out |= {unknown[label] for label in np.unique(labels.labels).tolist() if label in unknown}
+            truth, count = row_of[labels.labels], config.teacher.superpixels
+            segments = superpixels(view.image, count) if count else None
             for way, dense in lookers.items():
-                _count(found, way, edits, dense, view, labels, row_of, queries)
+                for edit, features in zip(edits, dense.features_of_edits(view.image, edits), strict=True):
+                    _count(found, (edit, way), queries, truth, label_pixels(features, queries, truth.shape))
+                    if way == MIRRORED and segments is not None:
+                        labelled = label_segments(features, queries, segments, truth.shape)
+                        _count(found, (edit, SUPERPIXELS), queries, truth, labelled)
     if not images:
         raise DataError("dense-zero-shot: the data has no label images. Set evaluation.cameras=true, or other data.")
     return ZeroShot(figures=found, images=images, left_out=tuple(sorted(left_out)))
@@ -81,8 +89,18 @@ def label_pixels(features: torch.Tensor, queries: QuerySet, shape: tuple[int, ..
     """Return the label (H, W) of the nearest phrase for features (D, h, w): 0..Q-1, or Q for a background word."""
     cosines = torch.einsum("qd,dhw->qhw", torch.tensor(queries.text), features)[None]
     nearest = F.interpolate(cosines, shape, mode="bilinear", align_corners=False)[0].argmax(dim=0).numpy()
-    owner = np.where(queries.label_of_phrase == BACKGROUND, len(queries.names), queries.label_of_phrase)
-    return np.asarray(owner[nearest], np.int64)
+    return _label_of_phrase(queries)[nearest]
+
+
+def label_segments(
+    features: torch.Tensor, queries: QuerySet, segments: NDArray[np.integer[Any]], shape: tuple[int, ...]
+) -> NDArray[np.int64]:
+    """Return `label_pixels` where all pixels of a segment share the mean of their features; `segments` (h, w)."""
+    inverse = np.unique(segments, return_inverse=True)[1].reshape(segments.shape)  # numbers without a gap
+    pooled = pool_over_segments(features.numpy(), inverse)
+    label = _label_of_phrase(queries)[(pooled @ queries.text.T).argmax(axis=1)]
+    row, column = ((np.arange(size) + 0.5) * own / size for size, own in zip(shape, segments.shape, strict=True))
+    return label[inverse[row.astype(int)[:, None], column.astype(int)]]
 
 
 def zero_shot_table(result: ZeroShot) -> str:
@@ -118,20 +136,18 @@ def _rows(words: WordList, sample: Sample) -> tuple[NDArray[np.int64], dict[int,
     return np.array([*rows, UNKNOWN], np.int64), {row: names[row] for row, label in enumerate(labels) if label is None}
 
 
+def _label_of_phrase(queries: QuerySet) -> NDArray[np.int64]:
+    """Return the label of each phrase, Q for background words."""
+    return np.where(queries.label_of_phrase == BACKGROUND, len(queries.names), queries.label_of_phrase)
+
+
 def _count(
     found: dict[tuple[str, str], Confusion],
-    way: str,
-    edits: Sequence[str],
-    dense: DenseClip,
-    view: CameraView,
-    labels: LabelImage,
-    row_of: NDArray[np.int64],
+    key: tuple[str, str],
     queries: QuerySet,
+    truth: NDArray[np.int64],
+    predicted: NDArray[np.int64],
 ) -> None:
-    truth = row_of[labels.labels]
     known = truth != UNKNOWN
-    for edit, features in zip(edits, dense.features_of_edits(view.image, edits), strict=True):
-        predicted = label_pixels(features, queries, truth.shape)
-        counted = count_confusion(queries.names, truth[known], predicted[known])
-        before = found.get((edit, way))
-        found[edit, way] = counted if before is None else add_confusions([before, counted])
+    counted = count_confusion(queries.names, truth[known], predicted[known])
+    found[key] = add_confusions([found[key], counted]) if key in found else counted
