@@ -18,14 +18,23 @@ def add_demo_clip(commands: Any) -> None:
     )
     parser.add_argument("--config", type=Path, metavar="YAML", help="configuration, see trainer/configs/demo_clip.yaml")
     add_settings_option(parser, example="steps=100 cache=FOLDER")
+    parser.add_argument("--measure", type=Path, metavar="FILE", help="do not train; measure these weights")
     parser.set_defaults(run=_run_demo_clip)
 
 
 def _run_demo_clip(options: argparse.Namespace) -> None:
     from .demo_clip.config import load_demo_clip_config
+    from .demo_clip.measure import measure_demo_clip
     from .demo_clip.training import train_demo_clip
 
-    print(f"written to {train_demo_clip(load_demo_clip_config(options.config, options.settings))}")
+    config = load_demo_clip_config(options.config, options.settings)
+    path = options.measure
+    if path is None:
+        path = train_demo_clip(config)
+        print(f"written to {path}")
+    if config.evaluation.kind:
+        found = measure_demo_clip(config, path)
+        print(f"{100 * found.accuracy:.1f} % of {found.crops} crops are nearest to their own of {found.kinds} kinds")
 
 
 def add_dense_zero_shot(commands: Any) -> None:

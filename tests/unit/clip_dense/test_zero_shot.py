@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,11 @@ from ov3d_perception.queries import make_queries
 from ov3d_perception.text.bank import BankEncoder, write_bank
 from ov3d_trainer.cli import main
 from ov3d_trainer.clip_dense.edits import EDITS
-from ov3d_trainer.clip_dense.zero_shot import label_pixels, label_segments, measure_zero_shot
+from ov3d_trainer.clip_dense.windows import DenseClip, DenseOptions
+from ov3d_trainer.clip_dense.zero_shot import _looks, label_pixels, label_segments, measure_zero_shot
 from ov3d_trainer.config import load_config
 from ov3d_trainer.data import dataset
+from ov3d_trainer.open_clip_loading import load_model
 from tests.unit.training.hand_made import label_image, make_sample, make_view
 
 MODEL = {
@@ -106,3 +109,15 @@ def test_text_of_another_space_and_data_without_labels_are_refused(config_file: 
     dataset._RECORDED["keyframe"] = lambda config: [make_sample([[0, 4, 0]])]
     with pytest.raises(DataError, match="no label images"):
         measure_zero_shot(load_config(config_file), EDITS)
+
+
+def test_mirrored_look_is_the_teachers_own(config_file: Path) -> None:
+    config = load_config(config_file)
+    visual = load_model(config.teacher.model, None).visual
+    image = np.random.default_rng(2).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    windows = DenseOptions(edit="naclip", short_side=64, window=32, stride=16, flip=False)
+    looks = _looks(*(DenseClip(visual, replace(windows, window=size)) for size in (0, 32)), image, ("naclip",))
+    wanted = DenseClip(visual, replace(windows, flip=True)).features(image)
+    torch.testing.assert_close(looks["windows, mirrored"][0], wanted, atol=1e-5, rtol=0)
+    whole = DenseClip(visual, replace(windows, window=0)).features(image)
+    torch.testing.assert_close(looks["whole image"][0], whole, atol=1e-6, rtol=0)

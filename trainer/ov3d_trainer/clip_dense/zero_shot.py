@@ -32,7 +32,7 @@ from .edits import check_visual
 from .pooling import pool_over_segments
 from .windows import DenseClip, DenseOptions
 
-WHOLE, WINDOWS, MIRRORED = WAYS = ("whole image", "windows", "windows, mirrored")
+WHOLE, WINDOWS, MIRRORED = ("whole image", "windows", "windows, mirrored")
 SUPERPIXELS = "windows, mirrored, superpixels"
 """How an image is looked at."""
 
@@ -59,7 +59,8 @@ def measure_zero_shot(config: TrainConfig, edits: Sequence[str]) -> ZeroShot:
     visual = load_visual(config.teacher, encoder)
     for edit in edits:
         check_visual(visual, edit)
-    lookers = {way: DenseClip(visual, _options(config.teacher, edits[0], way)) for way in WAYS}
+    windows = DenseClip(visual, _options(config.teacher, edits[0]))
+    whole = DenseClip(visual, replace(windows.options, window=0))
     source = open_source(evaluation_source(config), config.cache or None)
     found: dict[tuple[str, str], Confusion] = {}
     images, left_out = 0, set()
@@ -74,8 +75,8 @@ def measure_zero_shot(config: TrainConfig, edits: Sequence[str]) -> ZeroShot:
             left_out |= {unknown[label] for label in np.unique(labels.labels).tolist() if label in unknown}
             truth, count = row_of[labels.labels], config.teacher.superpixels
             segments = superpixels(view.image, count) if count else None
-            for way, dense in lookers.items():
-                for edit, features in zip(edits, dense.features_of_edits(view.image, edits), strict=True):
+            for way, grids in _looks(whole, windows, view.image, edits).items():
+                for edit, features in zip(edits, grids, strict=True):
                     _count(found, (edit, way), queries, truth, label_pixels(features, queries, truth.shape))
                     if way == MIRRORED and segments is not None:
                         labelled = label_segments(features, queries, segments, truth.shape)
@@ -86,21 +87,31 @@ def measure_zero_shot(config: TrainConfig, edits: Sequence[str]) -> ZeroShot:
 
 
 def label_pixels(features: torch.Tensor, queries: QuerySet, shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """Return the label (H, W) of the nearest phrase for features (D, h, w): 0..Q-1, or Q for a background word."""
-    cosines = torch.einsum("qd,dhw->qhw", torch.tensor(queries.text), features)[None]
-    nearest = F.interpolate(cosines, shape, mode="bilinear", align_corners=False)[0].argmax(dim=0).numpy()
-    return _label_of_phrase(queries)[nearest]
+    """Return the label (H, W) of the nearest phrase for features (D, h, w): 0..Q-1, or Q for a background word.
+
+    Each label's best cosine is brought to (H, W) before labels compete.
+    """
+    best = torch.from_numpy(_best_cosines(features.flatten(1).T.numpy(), queries).T)
+    best = best.reshape(1, -1, *features.shape[1:])
+    found = F.interpolate(best, shape, mode="bilinear", align_corners=False)[0].argmax(dim=0)
+    return np.asarray(found.numpy(), np.int64)
 
 
 def label_segments(
     features: torch.Tensor, queries: QuerySet, segments: NDArray[np.integer[Any]], shape: tuple[int, ...]
 ) -> NDArray[np.int64]:
-    """Return `label_pixels` where all pixels of a segment share the mean of their features; `segments` (h, w)."""
+    """Return labels (H, W) where all pixels of a segment share the mean of their features; `segments` (h, w)."""
     inverse = np.unique(segments, return_inverse=True)[1].reshape(segments.shape)  # numbers without a gap
-    pooled = pool_over_segments(features.numpy(), inverse)
-    label = _label_of_phrase(queries)[(pooled @ queries.text.T).argmax(axis=1)]
+    label = _best_cosines(pool_over_segments(features.numpy(), inverse), queries).argmax(axis=1)
     row, column = ((np.arange(size) + 0.5) * own / size for size, own in zip(shape, segments.shape, strict=True))
-    return label[inverse[row.astype(int)[:, None], column.astype(int)]]
+    return np.asarray(label[inverse[row.astype(int)[:, None], column.astype(int)]], np.int64)
+
+
+def _best_cosines(vectors: NDArray[np.float32], queries: QuerySet) -> NDArray[np.float32]:
+    """Return (V, Q + 1): the best cosine of each label's phrases, and of the background words, -1 without any."""
+    cosines = vectors @ queries.text.T
+    columns = [cosines[:, queries.label_of_phrase == label] for label in (*range(len(queries.names)), BACKGROUND)]
+    return np.stack([column.max(axis=1, initial=-1.0) for column in columns], axis=1)
 
 
 def zero_shot_table(result: ZeroShot) -> str:
@@ -123,9 +134,20 @@ def save_zero_shot(path: Path, result: ZeroShot) -> None:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def _options(teacher: TeacherConfig, edit: str, way: str) -> DenseOptions:
-    whole = DenseOptions(edit=edit, short_side=teacher.short_side, window=0, stride=teacher.stride, flip=False)
-    return whole if way == WHOLE else replace(whole, window=teacher.window, flip=way == MIRRORED)
+def _options(teacher: TeacherConfig, edit: str) -> DenseOptions:
+    return DenseOptions(
+        edit=edit, short_side=teacher.short_side, window=teacher.window, stride=teacher.stride, flip=False
+    )
+
+
+def _looks(
+    whole: DenseClip, windows: DenseClip, image: NDArray[np.uint8], edits: Sequence[str]
+) -> dict[str, list[torch.Tensor]]:
+    """Return the features of every edit in each way; `DenseOptions.flip` would look through all windows once more."""
+    seen = windows.features_of_edits(image, edits)
+    mirrored = windows.features_of_edits(image[:, ::-1], edits)
+    both = [F.normalize(one + other.flip(2), dim=0) for one, other in zip(seen, mirrored, strict=True)]
+    return {WHOLE: whole.features_of_edits(image, edits), WINDOWS: seen, MIRRORED: both}
 
 
 def _rows(words: WordList, sample: Sample) -> tuple[NDArray[np.int64], dict[int, str]]:
@@ -134,11 +156,6 @@ def _rows(words: WordList, sample: Sample) -> tuple[NDArray[np.int64], dict[int,
     labels = [None if words.ignores(name) else words.label_of(name) for name in names]
     rows = [UNKNOWN if label is None else words.names.index(label) for label in labels]
     return np.array([*rows, UNKNOWN], np.int64), {row: names[row] for row, label in enumerate(labels) if label is None}
-
-
-def _label_of_phrase(queries: QuerySet) -> NDArray[np.int64]:
-    """Return the label of each phrase, Q for background words."""
-    return np.where(queries.label_of_phrase == BACKGROUND, len(queries.names), queries.label_of_phrase)
 
 
 def _count(

@@ -16,15 +16,16 @@ from ..settings import read_settings
 class DemoClipTraining:
     """One training of a CLIP image tower on crops of regions.
 
-    `model`: architecture, a model file of open_clip (.json) with a ViT. `text`: bank or folder with a text tower,
-    whose vectors stand still. A step sees `batch` crops; `kind_balance` in [0, 1]: 0 draws them as pixels of kinds are
-    frequent, 1 draws kinds alike. `temperature` is where the learnt one starts. `average`: share of the moving average
-    of the weights that is kept in a step.
+    `data` is trained on, `evaluation`, if there is any, measured on. `model`: architecture, a model file of open_clip
+    (.json) with a ViT. `text`: bank or folder with a text tower, whose vectors stand still. A step sees `batch` crops;
+    `kind_balance` in [0, 1]: 0 draws them as pixels of kinds are frequent, 1 draws kinds alike. `temperature` is where
+    the learnt one starts. `average`: share of the moving average of the weights that is kept in a step.
     """
 
     name: str = "demo_clip"
     out: str = "runs/demo_clip"
     data: SourceConfig = field(default_factory=lambda: SourceConfig(kind="worlds", cameras=True))
+    evaluation: SourceConfig = field(default_factory=lambda: SourceConfig(kind=""))
     cache: str = "cache"
     text: str = ""
     model: str = ""

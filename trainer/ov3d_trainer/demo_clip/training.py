@@ -156,7 +156,7 @@ def _run(
                 torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255.0,
                 torch.Generator().manual_seed(config.seed * 1_000_003 + step),
             )
-            feature = _features(visual, shown)
+            feature = features_of_crops(visual, shown)
             true = torch.from_numpy(captions.true[concepts])
             sharpness = scale.exp().clamp_max(_SHARPEST)
             loss = contrastive_loss(feature, captions.text, torch.from_numpy(said), true, sharpness)
@@ -173,7 +173,7 @@ def _run(
     return average.state
 
 
-def _features(visual: Any, images: torch.Tensor) -> torch.Tensor:
+def features_of_crops(visual: Any, images: torch.Tensor) -> torch.Tensor:
     """Return unit vectors (B, D) of images in [0, 1]; the tower runs in bfloat16."""
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (visual.image_mean, visual.image_std))
     with torch.autocast("cpu", dtype=torch.bfloat16):
