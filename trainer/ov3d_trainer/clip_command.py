@@ -50,17 +50,28 @@ def add_dense_zero_shot(commands: Any) -> None:
     )
     add_settings_option(parser, example="teacher.short_side=448 evaluation.seeds=2000")
     parser.add_argument("--edits", default="", metavar="NAMES", help="plain,naclip,...; default: all")
+    parser.add_argument(
+        "--masks", type=Path, metavar="NPZ", help="instead: compare features of these masks with those of their crops"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/dense_zero_shot.json"), metavar="JSON")
     parser.set_defaults(run=_run_dense_zero_shot)
 
 
 def _run_dense_zero_shot(options: argparse.Namespace) -> None:
     from .clip_dense.edits import EDITS
+    from .clip_dense.mask_retrieval import mask_row, measure_masks
     from .clip_dense.zero_shot import measure_zero_shot, save_zero_shot, zero_shot_table
     from .config import load_config
+    from .report import table
 
     edits = tuple(part.strip() for part in options.edits.split(",")) if options.edits else EDITS
-    result = measure_zero_shot(load_config(options.config, options.settings), edits)
+    config = load_config(options.config, options.settings)
+    if options.masks is not None:
+        found = measure_masks(config.teacher, options.masks, edits)
+        header = ["edit", "cosine to own crop", "to other crops", "own crop nearest"]
+        print(table(header, [mask_row(edit, one) for edit, one in found.items()]))
+        return
+    result = measure_zero_shot(config, edits)
     save_zero_shot(options.out, result)
     print(zero_shot_table(result))
     pixels = int(next(iter(result.figures.values())).points().sum())

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ov3d_perception.errors import DataError
+from ov3d_trainer.clip_dense.mask_retrieval import compare_with_crops, measure_masks
 from ov3d_trainer.clip_dense.pooling import pool_over_masks, pool_over_segments
+from ov3d_trainer.config import TeacherConfig
+
+MODEL = {
+    "embed_dim": 8,
+    "vision_cfg": {"image_size": 32, "patch_size": 8, "width": 16, "head_width": 8, "layers": 2},
+    "text_cfg": {"context_length": 4, "vocab_size": 49408, "width": 4, "heads": 1, "layers": 1},
+}
 
 # Two cells side by side over an image of 2 x 4 pixels, features along the axes, one of them not of unit length.
 GRID = np.array([[[3.0, 0.0]], [[0.0, 1.0]]])
@@ -98,11 +107,48 @@ def painted(masks: np.ndarray, features: np.ndarray, cell_px: int) -> np.ndarray
 
 def test_real_dense_features_resemble_those_of_their_crops(pair):
     """A property of the data that pooled features of ours would be held to; it says nothing about our pooling."""
-    dense, crops = (rows_of_unit_length(one["features"]) for one in pair)
-    cosine = dense @ crops.T
-    assert cosine.diagonal().mean() == pytest.approx(0.727, abs=5e-4)
-    assert (cosine.argmax(axis=1) == np.arange(23)).sum() == 15
-    assert (cosine.argmax(axis=0) == np.arange(23)).sum() == 9
+    found = compare_with_crops(*(one["features"] for one in pair))
+    assert (found.masks, found.found) == (23, 15)
+    assert found.cosine == pytest.approx(0.727, abs=5e-4)
+    assert found.between == pytest.approx(0.602, abs=5e-4)
+
+
+def test_own_crop_is_found_where_it_is_the_nearest():
+    found = compare_with_crops(np.array([[2.0, 0.0], [3.0, 4.0]]), np.array([[0.0, 1.0], [0.0, 7.0]]))
+    assert (found.masks, found.found) == (2, 0 + 1)  # the first mask's crops tie at 0, and its own comes first
+    assert found.cosine == pytest.approx((0.0 + 0.8) / 2)
+    assert found.between == pytest.approx((0.0 + 0.8) / 2)
+
+
+def test_tower_is_measured_on_the_real_masks(pair, real_data: Path, tmp_path: Path):
+    """With random weights: a number for every edit, and none that could be right by accident."""
+    (tmp_path / "mask_tower.json").write_text(json.dumps(MODEL))
+    teacher = TeacherConfig(
+        model=str(tmp_path / "mask_tower.json"), pretrained="", short_side=120, window=64, stride=32
+    )
+    found = measure_masks(teacher, real_data / "clip_dense" / "test_pair_000.npz", ("plain", "naclip"))
+    assert list(found) == ["plain", "naclip"]
+    assert all(one.masks == 23 and one.found < 23 and one.cosine < 1 for one in found.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"masks": None}, "expected an .npz file"),
+        ({"masks": np.ones((2, 4, 5), bool)}, "do not fit together"),
+        ({"bboxes": np.array([[0, 0, 4, 4], [1, 1, 6, 3]])}, "outside the image"),
+    ],
+)
+def test_files_of_masks_that_do_not_fit_are_refused(tmp_path: Path, change, complaint):
+    arrays = {
+        "img": np.zeros((4, 4, 3), np.uint8),
+        "masks": np.ones((2, 4, 4), bool),
+        "bboxes": np.tile([0, 0, 4, 4], (2, 1)),
+    }
+    arrays = {name: value for name, value in {**arrays, **change}.items() if value is not None}
+    np.savez(tmp_path / "masks.npz", **arrays)
+    with pytest.raises(DataError, match=complaint):
+        measure_masks(TeacherConfig(), tmp_path / "masks.npz", ("naclip",))
 
 
 def test_features_painted_into_real_masks_come_back_from_their_own_mask(pair):

@@ -45,15 +45,26 @@ class DenseClip:
 
     def features_of_edits(self, image: NDArray[np.uint8], edits: Sequence[str]) -> list[torch.Tensor]:
         """Return `features` for each of several edits."""
-        shown = torch.from_numpy(np.ascontiguousarray(image)).to(self._device).permute(2, 0, 1)[None].float() / 255.0
-        shown = F.interpolate(shown, self._size(image.shape), mode="bicubic", align_corners=False, antialias=True)
-        shown = (shown.clamp(0.0, 1.0) - self._mean) / self._std
+        shown = self._show(image, self._size(image.shape))
         with torch.inference_mode():
             found = self._through_windows(shown, edits)
             if self.options.flip:
                 mirrored = self._through_windows(shown.flip(3), edits)
                 found = [one + other.flip(2) for one, other in zip(found, mirrored, strict=True)]
         return [F.normalize(total, dim=0).float().cpu() for total in found]
+
+    def global_feature(self, image: NDArray[np.uint8]) -> torch.Tensor:
+        """Return the tower's own unit vector (D,) of an image (H, W, 3), squeezed to the size it was trained with."""
+        size = self.visual.image_size  # a ResNet has one number
+        rows, columns = size if isinstance(size, tuple) else (size, size)
+        with torch.inference_mode():
+            return F.normalize(self.visual(self._show(image, (rows, columns)))[0], dim=0).float().cpu()
+
+    def _show(self, image: NDArray[np.uint8], size: tuple[int, int]) -> torch.Tensor:
+        """Return (1, 3, rows, columns) as the tower wants it."""
+        shown = torch.from_numpy(np.ascontiguousarray(image)).to(self._device).permute(2, 0, 1)[None].float() / 255.0
+        shown = F.interpolate(shown, size, mode="bicubic", align_corners=False, antialias=True)
+        return (shown.clamp(0.0, 1.0) - self._mean) / self._std
 
     def _size(self, shape: tuple[int, ...]) -> tuple[int, int]:
         """Return rows and columns after resizing, multiples of the patch."""
