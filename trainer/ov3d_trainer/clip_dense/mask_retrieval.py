@@ -95,8 +95,8 @@ def _read(path: Path) -> Mapping[str, NDArray[Any]]:
     fits = masks.ndim == 3 and masks.dtype == bool and masks.shape[1:] == size and len(masks) > 1
     if image.dtype != np.uint8 or image.shape[2:] != (3,) or not fits or boxes.shape != (len(masks), 4):
         raise DataError(
-            f"masks {path}: img {image.shape} {image.dtype}, masks {masks.shape} {masks.dtype} and bboxes {boxes.shape} "
-            "do not fit together. Expected (H, W, 3) uint8, (M, H, W) bool with two masks or more, and (M, 4)."
+            f"masks {path}: img {image.shape} {image.dtype}, masks {masks.shape} {masks.dtype} and bboxes "
+            f"{boxes.shape} do not fit together. Expected (H, W, 3) uint8, (M, H, W) bool with two masks or more, and (M, 4)."
         )
     left, top, right, bottom = boxes.T
     if not (
