@@ -14,8 +14,9 @@ import torch
 from safetensors.torch import load_file
 
 from ov3d_perception.errors import ConfigError, DataError
-from ov3d_perception.text.bank import write_bank
+from ov3d_perception.text.bank import read_bank, write_bank
 from ov3d_trainer.cli import main
+from ov3d_trainer.config import TeacherConfig
 from ov3d_trainer.data import dataset
 from ov3d_trainer.data.sample import UNKNOWN, LabelImage, Sample, SceneObject
 from ov3d_trainer.demo_clip.config import load_demo_clip_config
@@ -23,6 +24,8 @@ from ov3d_trainer.demo_clip.regions import draw_crops, load_regions, regions_of
 from ov3d_trainer.demo_clip.training import contrastive_loss, train_demo_clip
 from ov3d_trainer.image_tower.concepts import training_captions
 from ov3d_trainer.open_clip_loading import load_model, text_space
+from ov3d_trainer.teacher import make_teacher
+from ov3d_trainer.vocabulary import parse_vocabulary
 from tests.unit.training.hand_made import make_sample, make_view
 
 MODEL = {
@@ -133,12 +136,27 @@ def test_trained_tower_loads_as_any_other_and_tells_a_car_from_a_tree(
     assert nearest(tower, tree, config_file) in captions["tree"]
 
 
+def test_trained_tower_teaches_in_the_space_that_its_file_names(config_file: Path) -> None:
+    weights = train_demo_clip(load_demo_clip_config(config_file, ["steps=2"]))
+    config = TeacherConfig(
+        kind="open_clip",
+        model=str(weights.with_suffix(".json")),
+        pretrained=str(weights),
+        short_side=48,
+        window=16,
+        stride=16,
+    )
+    words, sample = parse_vocabulary({"labels": ["car", "tree"]}), source()[0]
+    sample = replace(sample, frame=replace(sample.frame, points=np.array([[0, 4, 0]], np.float32)))
+    supervision = make_teacher(config, words, read_bank(config_file.with_name("bank.npz")), sample).supervise(sample)
+    assert supervision.rows.tolist() == [0]
+    assert np.linalg.norm(supervision.code[0]) == pytest.approx(1.0, abs=1e-3)
+
+
 CAR_AND_TREE = ((220.0, 20.0, 20.0), (20.0, 160.0, 20.0))
 
 
 def nearest(tower: torch.nn.Module, image: torch.Tensor, config_file: Path) -> str:
-    from ov3d_perception.text.bank import read_bank
-
     bank = read_bank(config_file.with_name("bank.npz"))
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (tower.image_mean, tower.image_std))
     captions = sorted({text for thing in THINGS for text in training_captions([thing])})

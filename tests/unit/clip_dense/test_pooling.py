@@ -136,7 +136,7 @@ def test_tower_is_measured_on_the_real_masks(pair, real_data: Path, tmp_path: Pa
     [
         ({"masks": None}, "expected an .npz file"),
         ({"masks": np.ones((2, 4, 5), bool)}, "do not fit together"),
-        ({"bboxes": np.array([[0, 0, 4, 4], [1, 1, 6, 3]])}, "outside the image"),
+        ({"bboxes": np.array([[0, 0, 4, 4], [1, 1, 6, 3]])}, "empty or outside the image of 4 rows, 4 columns"),
     ],
 )
 def test_files_of_masks_that_do_not_fit_are_refused(tmp_path: Path, change, complaint):

@@ -96,11 +96,12 @@ def _read(path: Path) -> Mapping[str, NDArray[Any]]:
     if image.dtype != np.uint8 or image.shape[2:] != (3,) or not fits or boxes.shape != (len(masks), 4):
         raise DataError(
             f"masks {path}: img {image.shape} {image.dtype}, masks {masks.shape} {masks.dtype} and bboxes "
-            f"{boxes.shape} do not fit together. Expected (H, W, 3) uint8, (M, H, W) bool with two masks or more, and (M, 4)."
+            f"{boxes.shape} do not fit together. Expected (H, W, 3) uint8, (M, H, W) bool with two masks or more, "
+            "and (M, 4)."
         )
     left, top, right, bottom = boxes.T
     if not (
         (left >= 0) & (top >= 0) & (left < right) & (top < bottom) & (right <= size[1]) & (bottom <= size[0])
     ).all():
-        raise DataError(f"masks {path}: a box of bboxes lies outside the image of {size} pixels, or is empty.")
+        raise DataError(f"masks {path}: a box is empty or outside the image of {size[0]} rows, {size[1]} columns.")
     return file
