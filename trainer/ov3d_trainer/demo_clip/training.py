@@ -64,7 +64,7 @@ def train_demo_clip(config: DemoClipTraining) -> Path:
 
     The weights' file says in whose text space they are; its own text side is of random numbers and means nothing.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -94,7 +94,8 @@ def train_demo_clip(config: DemoClipTraining) -> Path:
     shutil.copyfile(config.model, out / f"{config.name}.json")
     path = out / f"{config.name}.safetensors"
     with written_whole(path) as temporary:
-        save_file(model.state_dict(), temporary, {TEXT_SPACE_KEY: encoder.space, "ov3d_trainer": __version__})
+        facts = {TEXT_SPACE_KEY: encoder.space, "ov3d_trainer": __version__}
+        temporary.write_bytes(save(model.state_dict(), facts))
     return path
 
 
