@@ -151,9 +151,12 @@ def load_weights(model: torch.nn.Module, state: Mapping[str, torch.Tensor], what
 
 
 def write_archive(target: Path, content: Mapping[str, Any]) -> None:
-    """Write plain values and tensors with `torch.save`, atomically; missing folders are made."""
-    with written_whole(target) as temporary:
-        torch.save(content, temporary)
+    """Write plain values and tensors with `torch.save`, atomically; missing folders are made.
+
+    Raises `DataError` on a full disk, of which torch's own writer would not speak.
+    """
+    with written_whole(target) as temporary, temporary.open("wb") as stream:
+        torch.save(content, stream)
 
 
 def read_archive(source: Path) -> Any:

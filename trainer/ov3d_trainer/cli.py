@@ -88,6 +88,9 @@ def _add_cache(commands: Any) -> None:
     )
     _add_config(parser)
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes at work at once (default 1)")
+    parser.add_argument(
+        "--ray", nargs="?", const="", metavar="ADDRESS", help="on a Ray cluster; without address on one started here"
+    )
     parser.set_defaults(run=_run_cache)
 
 
@@ -95,18 +98,20 @@ def _run_cache(options: argparse.Namespace) -> None:
     from .config import load_config
     from .data.cache import fill_cache
     from .data.dataset import cached_parts, open_source
+    from .work import Workers
 
+    workers = Workers(jobs=options.jobs, ray=options.ray)
     config = load_config(options.config, options.settings)
     if not config.cache:
         raise ConfigError("cache: the configuration names no folder. Set cache=FOLDER.")
     for name, part in (("data", config.data), ("evaluation", config.evaluation)):
         for source in cached_parts(open_source(part, config.cache)) if part.kind else []:
-            new = fill_cache(source, jobs=options.jobs, title=name)
+            new = fill_cache(source, workers, title=name)
             print(f"{name}: {len(source)} samples in {source.folder}, {new} of them new")
     if config.teacher.keep:
         from .prepared import fill_supervision
 
-        print("teacher: supervision of {} samples, {} of them new".format(*fill_supervision(config, jobs=options.jobs)))
+        print("teacher: supervision of {} samples, {} of them new".format(*fill_supervision(config, workers)))
 
 
 def _add_image_tower(commands: Any) -> None:
