@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,22 +63,17 @@ def _add_train(commands: Any) -> None:
 
 def _run_train(options: argparse.Namespace) -> None:
     from .config import load_config
-    from .report import read_metrics
-    from .train import METRICS_FILE, train
+    from .report import read_metrics, training_text
+    from .run_folder import METRICS_FILE
+    from .train import train
 
     if options.resume and options.restart:
         raise ConfigError("--resume and --restart exclude each other. Give one.")
     path = train(load_config(options.config, options.settings), resume=options.resume, restart=options.restart)
-    metrics = read_metrics(path.parent / METRICS_FILE)
-    if not metrics:
-        print(f"{path}: nothing to do")
+    if int(os.environ.get("RANK", "0")) > 0:  # of torchrun's processes the first speaks
         return
-    tail = metrics[-min(len(metrics), 25) :]
-    means = {key: sum(record[key] for record in tail) / len(tail) for key in ("loss", "agreement", "seconds")}
-    print(
-        f"{path}: step {metrics[-1]['step']}, over the last {len(tail)} records: loss {means['loss']:.4f}, agreement "
-        f"with the teacher {100 * means['agreement']:.1f} % of voxels, {means['seconds']:.3f} s a step."
-    )
+    metrics = read_metrics(path.parent / METRICS_FILE)
+    print(f"{path}: {training_text(metrics) if metrics else 'nothing to do'}")
 
 
 def _add_cache(commands: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -13,6 +14,9 @@ from .work import RowWork, died
 
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 """For the processes that Ray starts: no report to its makers, no warnings."""
+
+_STORE_BYTES = 100_000_000
+"""Shared memory of a cluster started here: rows and errors pass through it, no samples."""
 
 
 class Worker:
@@ -48,7 +52,8 @@ class Worker:
 def on_ray(chunks: Sequence[Sequence[int]], elsewhere: Callable[[], RowWork], jobs: int, address: str) -> Iterator[int]:
     """Yield the size of each chunk when it is done; see `work.Workers` for `jobs` and `address`.
 
-    Raises `ConfigError` without Ray or cluster, and the first `Ov3dError` of a worker.
+    A cluster that is started here serves all calls and ends with this process. Raises `ConfigError` without Ray or
+    cluster, and the first `Ov3dError` of a worker.
     """
     os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
     try:
@@ -56,28 +61,44 @@ def on_ray(chunks: Sequence[Sequence[int]], elsewhere: Callable[[], RowWork], jo
     except ImportError as error:
         raise ConfigError("--ray: the package ray is missing. pip install 'ov3d_trainer[ray]'.") from error
     _connect(ray, jobs, address)
+    processors = max(int(ray.cluster_resources().get("CPU", 1)), 1)
+    count = min(processors if address and jobs == 1 else jobs, processors, len(chunks))
+    make: Any = ray.remote(num_cpus=1)(Worker)
+    crew = [make.remote(os.getcwd(), elsewhere) for _ in range(count)]
     try:
-        count = jobs if jobs > 1 or not address else max(int(ray.cluster_resources().get("CPU", 1)), 1)
-        make = ray.remote(num_cpus=1)(Worker)
-        crew = [make.remote(os.getcwd(), elsewhere) for _ in range(min(count, len(chunks)))]
         yield from _share_out(ray, crew, list(chunks))
     finally:
-        ray.shutdown()
+        for worker in crew:
+            ray.kill(worker)
 
 
 def _connect(ray: Any, jobs: int, address: str) -> None:
-    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": True}
+    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
+        if address:
+            _knock(address)
+        if ray.is_initialized():
+            return
         if address:
             ray.init(address=address, **quiet)
         else:
-            ray.init(num_cpus=jobs, num_gpus=None, include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+            ray.init(
+                num_cpus=jobs, include_dashboard=False, object_store_memory=_STORE_BYTES, _node_ip_address="127.0.0.1",
+                **quiet,
+            )  # fmt: skip
+    except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ConfigError(
             f"--ray: no cluster at {address or 'this machine'} ({reason}). Start one with `ray start --head`, and give "
             "the address that it prints, or no address."
         ) from error
+
+
+def _knock(address: str) -> None:
+    """Raise `OSError` where nobody listens at HOST:PORT: Ray itself would wait for minutes."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=5.0).close()
 
 
 def _share_out(ray: Any, crew: Sequence[Any], chunks: list[Sequence[int]]) -> Iterator[int]:
