@@ -66,8 +66,8 @@ class VoxelNorm(nn.BatchNorm1d):
 
     In training, a level with fewer than two voxels has no variance: it is normalised with the running statistics, and
     these stay as they are. Where several processes train together, the moments are those of all their voxels (torch's
-    SyncBatchNorm needs a GPU). In evaluation nothing differs from `BatchNorm1d`. Moments are float32, whatever the rows
-    are (`BatchNorm1d` sees to that by itself).
+    SyncBatchNorm needs a GPU). In evaluation nothing differs from `BatchNorm1d`, which takes the moments of bfloat16
+    rows in float32 too.
     """
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -84,7 +84,7 @@ class VoxelNorm(nn.BatchNorm1d):
         )
 
     def _together(self, features: torch.Tensor) -> torch.Tensor:
-        rows = features.float()
+        rows = features.to(torch.promote_types(features.dtype, torch.float32))
         mean, variance, count = moments(rows)
         if count < 2:
             return self._as_learnt(features)

@@ -46,7 +46,7 @@ class TorchPairs:
 class _GatherMultiplyAdd(torch.autograd.Function):
     """out[written] += features[read] @ weight[offset] for every move, plus features @ weight[centre] if given.
 
-    Products are in the dtype of both inputs, and so is what comes out; sums over offsets are always float32.
+    Products are in the dtype of both inputs, and so is what comes out; sums over offsets are at least float32.
     """
 
     @staticmethod
@@ -55,12 +55,13 @@ class _GatherMultiplyAdd(torch.autograd.Function):
     ) -> torch.Tensor:
         ctx.save_for_backward(features, weight)
         ctx.moves, ctx.centre = moves, centre
+        sums = torch.promote_types(features.dtype, torch.float32)
         if centre is None:
-            out = features.new_zeros((rows_out, weight.shape[2]), dtype=torch.float32)
+            out = features.new_zeros((rows_out, weight.shape[2]), dtype=sums)
         else:
-            out = (features @ weight[centre]).float()
+            out = (features @ weight[centre]).to(sums)
         for offset, read, written in moves:
-            out.index_add_(0, written, (features.index_select(0, read) @ weight[offset]).float())
+            out.index_add_(0, written, (features.index_select(0, read) @ weight[offset]).to(sums))
         return out.to(features.dtype)
 
     @staticmethod
@@ -69,11 +70,12 @@ class _GatherMultiplyAdd(torch.autograd.Function):
         features, weight = ctx.saved_tensors
         wants_features, wants_weight = ctx.needs_input_grad[:2]
         gradient = gradient.contiguous()
+        sums = torch.promote_types(features.dtype, torch.float32)
         features_gradient = weight_gradient = None
         if wants_features and ctx.centre is None:
-            features_gradient = torch.zeros_like(features, dtype=torch.float32)
+            features_gradient = torch.zeros_like(features, dtype=sums)
         elif wants_features:
-            features_gradient = (gradient @ weight[ctx.centre].T).float()
+            features_gradient = (gradient @ weight[ctx.centre].T).to(sums)
         if wants_weight:
             weight_gradient = torch.zeros_like(weight)
             if ctx.centre is not None:
@@ -81,7 +83,7 @@ class _GatherMultiplyAdd(torch.autograd.Function):
         for offset, read, written in ctx.moves:
             arrived = gradient.index_select(0, written)
             if features_gradient is not None:
-                features_gradient.index_add_(0, read, (arrived @ weight[offset].T).float())
+                features_gradient.index_add_(0, read, (arrived @ weight[offset].T).to(sums))
             if weight_gradient is not None:
                 weight_gradient[offset] = features.index_select(0, read).T @ arrived
         if features_gradient is not None:
