@@ -84,9 +84,10 @@ class NetworkConfig:
 class TeacherConfig:
     """Who supervises.
 
-    `kind` masks: label images, lifted. labels: true names of points. pixel_text: features of the image tower in the
-    file `path` (image_tower.pt, or image.onnx of a bundle), lifted; with torch's weights averaged over the images
-    shrunk to each of `widths` (by default the tower's own). open_clip: patch features of the ViT or ResNet `model`
+    `kind` masks: label images, lifted: the data set's own, or those of the folder `path` as `data.masks` describes;
+    with `mask_features` the features of its masks. labels: true names of points. pixel_text: features of the image
+    tower in the file `path` (image_tower.pt, or image.onnx of a bundle), lifted; with torch's weights averaged over
+    the images shrunk to each of `widths` (by default the tower's own). open_clip: patch features of the ViT or ResNet `model`
     with weights `pretrained` (a tag of open_clip or a file; "" for random ones, to try things out), `edit` as in
     `clip_dense.edits`, `short_side`, `window` and `stride` in pixels as in `clip_dense.windows`. features: per
     point, from the files of the folder `path`, as OpenScene publishes them. `flip`: average over mirrored images too.
@@ -98,6 +99,7 @@ class TeacherConfig:
     kind: str = "masks"
     keep: bool = False
     path: str = ""
+    mask_features: bool = False
     widths: list[int] = field(default_factory=list)
     model: str = "ViT-B-16"
     pretrained: str = "openai"

@@ -15,6 +15,7 @@ from ov3d_perception.errors import ConfigError, DataError
 from ov3d_perception.geometry import invert_transform, make_transform, transform_points
 from ov3d_perception.types import CameraView, Frame
 
+from ..poses import nearest_rigid
 from ..sample import UNKNOWN, Sample, SceneObject
 from .label_map import LABEL_MAP_FILE, NYU40, RawCategory, read_label_map
 from .ply import read_ply
@@ -183,7 +184,7 @@ def _views(scan: ScanNetScan, scan_from_room: NDArray[np.float64], count: int) -
 
 def _view(frame: SensFrame, matrix: NDArray[np.float64], scan_from_room: NDArray[np.float64]) -> CameraView:
     """Return a frame as a view; colour and depth share one pose, as in the official tools."""
-    scan_from_camera = _rigid(f"frame {frame.index}: camera_to_world", frame.scan_from_camera)
+    scan_from_camera = nearest_rigid(f"frame {frame.index}: camera_to_world", frame.scan_from_camera)
     return CameraView(
         name=f"VIEW_{frame.index:06d}",
         image=frame.color,
@@ -255,15 +256,5 @@ def _read_alignment(path: Path) -> NDArray[np.float64]:
             matrix = np.array([float(part) for part in value.split()], dtype=np.float64).reshape(4, 4)
         except ValueError as error:
             raise DataError(f"{path}: axisAlignment: expected 16 numbers, got {value.strip()!r:.80}.") from error
-        return _rigid(f"{path}: axisAlignment", matrix)
+        return nearest_rigid(f"{path}: axisAlignment", matrix)
     return np.eye(4)
-
-
-def _rigid(what: str, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the rigid transform next to a matrix that was written with few digits."""
-    if np.isfinite(matrix).all():
-        left, _, right = np.linalg.svd(matrix[:3, :3])
-        rotation = left @ right
-        if np.abs(rotation - matrix[:3, :3]).max() < 1e-2 and np.linalg.det(rotation) > 0:
-            return make_transform(rotation, matrix[:3, 3])
-    raise DataError(f"{what}: expected a rotation and a translation, got {matrix.tolist()}.")
