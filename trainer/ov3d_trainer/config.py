@@ -25,7 +25,8 @@ class SourceConfig:
     `version`; `split` as in `data.nuscenes.splits`, `sweeps` joined to one cloud); scannet (folder with scans/;
     `split` a list of scans in a file, `views` images of each); kitti (SemanticKITTI's folder with sequences/; `split`
     train, val, test or sequences); bag (rosbag2; clouds of `topic`, every `every`-th, images at most `max_skew_s`
-    away, transforms through `fixed_frame`). Images wider than `image_width` are shrunk when read, 0 for never.
+    away, transforms through `fixed_frame`). `label_set`: for scannet nyu40 (as if empty), scannet20 or scannet200, for
+    openscene as in `data.openscene.label_sets`. Images wider than `image_width` are shrunk when read, 0 for never.
 
     Simulated: `kind` street, `frames` sweeps `interval_s` apart for each of `seeds` ("0-23, 40"); room, with `views`
     images for each of `seeds`; worlds, the streets of `seeds`, then the rooms of `room_seeds`. `unseen`: with the kinds
@@ -38,6 +39,7 @@ class SourceConfig:
     path: str = ""
     version: str = "v1.0-trainval"
     split: str = "train"
+    label_set: str = ""
     sweeps: int = 1
     image_width: int = 0
     topic: str = ""
@@ -87,9 +89,9 @@ class TeacherConfig:
     `kind` masks: label images, lifted: the data set's own, or those of the folder `path` as `data.masks` describes;
     with `mask_features` the features of its masks. labels: true names of points. pixel_text: features of the image
     tower in the file `path` (image_tower.pt, or image.onnx of a bundle), lifted; with torch's weights averaged over
-    the images shrunk to each of `widths` (by default the tower's own). open_clip: patch features of the ViT or ResNet `model`
-    with weights `pretrained` (a tag of open_clip or a file; "" for random ones, to try things out), `edit` as in
-    `clip_dense.edits`, `short_side`, `window` and `stride` in pixels as in `clip_dense.windows`. features: per
+    the images shrunk to each of `widths` (by default the tower's own). open_clip: patch features of the ViT or ResNet
+    `model` with weights `pretrained` (a tag of open_clip or a file; "" for random ones, to try things out), `edit` as
+    in `clip_dense.edits`, `short_side`, `window` and `stride` in pixels as in `clip_dense.windows`. features: per
     point, from the files of the folder `path`, as OpenScene publishes them. `flip`: average over mirrored images too.
 
     How labels and features come to points: see `lift.LiftOptions`. `keep`: keep what the teacher says in the `cache`
@@ -112,6 +114,7 @@ class TeacherConfig:
     erosion_px: int = 0
     min_depth_m: float = 1.0
     occlusion_test: bool = True
+    depth_tolerance: float = 0.05
 
 
 @dataclass(kw_only=True)
@@ -291,6 +294,8 @@ def check_config(config: TrainConfig) -> None:
     _expect(config.teacher.window >= 0, "teacher.window", "0 or more", config.teacher.window)
     widths = config.teacher.widths
     _expect(all(16 <= width <= 4096 for width in widths), "teacher.widths", "pixels from 16 to 4096", widths)
+    tolerance = config.teacher.depth_tolerance
+    _expect(0 < tolerance < 1, "teacher.depth_tolerance", "a share above 0 and below 1", tolerance)
     _expect(config.teacher.erosion_px >= 0, "teacher.erosion_px", "0 or more", config.teacher.erosion_px)
 
 

@@ -154,7 +154,12 @@ def _scannet(config: SourceConfig) -> DataSet:
     from .scannet.reader import ScanNetScans, names_of_split
 
     root = Path(config.path)
-    return ScanNetScans(root, config.views if config.cameras else 0, names=names_of_split(root, config.split))
+    return ScanNetScans(
+        root,
+        config.views if config.cameras else 0,
+        names=names_of_split(root, config.split),
+        label_set=config.label_set or "nyu40",
+    )
 
 
 def _bag(config: SourceConfig) -> DataSet:

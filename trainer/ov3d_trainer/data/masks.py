@@ -1,7 +1,7 @@
 """Masks of external segmenters as files: an image of numbers per camera, what the numbers mean, and perhaps features.
 
-`labels.json` lists every name under "labels". Per camera, `CAMERA.png` is a greyscale image, of the camera's view at any
-size, and `CAMERA_confidence.png`, if there, the confidence x 255 per pixel. Its numbers are
+`labels.json` lists every name under "labels". Per camera, `CAMERA.png` is a greyscale image of the camera's view, at
+any size, and `CAMERA_confidence.png`, if there, the confidence x 255 per pixel. Its numbers are
 
 * rows of the list, for a segmenter with a label per pixel; or,
 * where `CAMERA.json` is beside it, masks: 0 is none, mask i is entry i - 1 of that list, a name or

@@ -115,7 +115,7 @@ def mean_over_views(sample: Sample, lift: LiftOptions, width: int, read: ReadPix
     total = np.zeros((len(points), width), np.float32)
     views = np.zeros(len(points), np.int64)
     for view in sample.frame.cameras:
-        rows, pixels = visible_pixels(points, view, lift)
+        rows, pixels = visible_pixels(points, view, lift, sample.view_depths.get(view.name))
         total[rows] += read(view, pixels)
         views[rows] += 1
     seen = np.flatnonzero(views)
