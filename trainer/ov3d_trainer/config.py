@@ -24,9 +24,10 @@ class SourceConfig:
     Recorded, at `path`: `kind` keyframe (folder with frame.json); nuscenes (folder with samples/ and the tables of
     `version`; `split` as in `data.nuscenes.splits`, `sweeps` joined to one cloud); scannet (folder with scans/;
     `split` a list of scans in a file, `views` images of each); kitti (SemanticKITTI's folder with sequences/; `split`
-    train, val, test or sequences); bag (rosbag2; clouds of `topic`, every `every`-th, images at most `max_skew_s`
-    away, transforms through `fixed_frame`). `label_set`: for scannet nyu40 (as if empty), scannet20 or scannet200, for
-    openscene as in `data.openscene.label_sets`. Images wider than `image_width` are shrunk when read, 0 for never.
+    train, val, test or sequences); openscene (folder with SPLIT/SCENE.pth, images beside it, `views` of each scene);
+    bag (rosbag2; clouds of `topic`, every `every`-th, images at most `max_skew_s` away, transforms through
+    `fixed_frame`). `label_set`: for scannet nyu40 (as if empty), scannet20 or scannet200, for openscene as in
+    `data.openscene.label_sets`. Images wider than `image_width` are shrunk when read, 0 for never.
 
     Simulated: `kind` street, `frames` sweeps `interval_s` apart for each of `seeds` ("0-23, 40"); room, with `views`
     images for each of `seeds`; worlds, the streets of `seeds`, then the rooms of `room_seeds`. `unseen`: with the kinds

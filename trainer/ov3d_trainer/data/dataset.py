@@ -162,6 +162,19 @@ def _scannet(config: SourceConfig) -> DataSet:
     )
 
 
+def _openscene(config: SourceConfig) -> DataSet:
+    from .openscene.scenes import OpenSceneScenes
+
+    return OpenSceneScenes(
+        Path(config.path),
+        split=config.split,
+        label_set=config.label_set,
+        cameras=config.cameras,
+        views=config.views,
+        image_width=config.image_width,
+    )
+
+
 def _bag(config: SourceConfig) -> DataSet:
     from .recordings import BagSamples
 
@@ -181,6 +194,7 @@ _RECORDED: dict[str, Callable[[SourceConfig], DataSet]] = {
     "nuscenes": _nuscenes,
     "scannet": _scannet,
     "kitti": _kitti,
+    "openscene": _openscene,
     "bag": _bag,
 }
 SOURCES = (*_WORLDS, "worlds", *_RECORDED)

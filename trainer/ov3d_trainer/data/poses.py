@@ -30,7 +30,10 @@ def nearest_rigid(what: str, matrix: NDArray[np.float64]) -> NDArray[np.float64]
 
 
 def read_matrix(path: Path) -> NDArray[np.float64]:
-    """Return the matrix of a text file with one row a line; `DataError` where it is none of 3 or 4 rows and columns."""
+    """Return the matrix of a text file with one row a line, finite or not.
+
+    Raises `DataError` for a file that is missing or holds no matrix of 3 or 4 rows and columns.
+    """
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise DataError(f"{path}: larger than {_MOST_BYTES} bytes, expected one matrix. Is it the right file?")
@@ -39,6 +42,6 @@ def read_matrix(path: Path) -> NDArray[np.float64]:
         raise DataError(f"{path}: no such file. Unpack the archive that holds it.") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: expected a matrix as text ({error}). Copy the file again.") from error
-    if matrix.shape not in ((3, 3), (3, 4), (4, 4)) or not np.isfinite(matrix).all():
-        raise DataError(f"{path}: expected a finite matrix of 3 or 4 rows, got {matrix.shape}. Copy the file again.")
+    if matrix.shape not in ((3, 3), (3, 4), (4, 4)):
+        raise DataError(f"{path}: expected a matrix of 3 or 4 rows, got {matrix.shape}. Copy the file again.")
     return matrix
