@@ -24,8 +24,10 @@ class SourceConfig:
     Recorded, at `path`: `kind` keyframe (folder with frame.json); nuscenes (folder with samples/ and the tables of
     `version`; `split` as in `data.nuscenes.splits`, `sweeps` joined to one cloud); scannet (folder with scans/;
     `split` a list of scans in a file, `views` images of each); kitti (SemanticKITTI's folder with sequences/; `split`
-    train, val, test or sequences); bag (rosbag2; clouds of `topic`, every `every`-th, images at most `max_skew_s`
-    away, transforms through `fixed_frame`). Images wider than `image_width` are shrunk when read, 0 for never.
+    train, val, test or sequences); openscene (folder with SPLIT/SCENE.pth, images beside it, `views` of each scene);
+    bag (rosbag2; clouds of `topic`, every `every`-th, images at most `max_skew_s` away, transforms through
+    `fixed_frame`). `label_set`: for scannet nyu40 (as if empty), scannet20 or scannet200, for openscene as in
+    `data.openscene.label_sets`. Images wider than `image_width` are shrunk when read, 0 for never.
 
     Simulated: `kind` street, `frames` sweeps `interval_s` apart for each of `seeds` ("0-23, 40"); room, with `views`
     images for each of `seeds`; worlds, the streets of `seeds`, then the rooms of `room_seeds`. `unseen`: with the kinds
@@ -38,6 +40,7 @@ class SourceConfig:
     path: str = ""
     version: str = "v1.0-trainval"
     split: str = "train"
+    label_set: str = ""
     sweeps: int = 1
     image_width: int = 0
     topic: str = ""
@@ -84,11 +87,12 @@ class NetworkConfig:
 class TeacherConfig:
     """Who supervises.
 
-    `kind` masks: label images, lifted. labels: true names of points. pixel_text: features of the image tower in the
-    file `path` (image_tower.pt, or image.onnx of a bundle), lifted; with torch's weights averaged over the images
-    shrunk to each of `widths` (by default the tower's own). open_clip: patch features of the ViT or ResNet `model`
-    with weights `pretrained` (a tag of open_clip or a file; "" for random ones, to try things out), `edit` as in
-    `clip_dense.edits`, `short_side`, `window` and `stride` in pixels as in `clip_dense.windows`. features: per
+    `kind` masks: label images, lifted: the data set's own, or those of the folder `path` as `data.masks` describes;
+    with `mask_features` the features of its masks. labels: true names of points. pixel_text: features of the image
+    tower in the file `path` (image_tower.pt, or image.onnx of a bundle), lifted; with torch's weights averaged over
+    the images shrunk to each of `widths` (by default the tower's own). open_clip: patch features of the ViT or ResNet
+    `model` with weights `pretrained` (a tag of open_clip or a file; "" for random ones, to try things out), `edit` as
+    in `clip_dense.edits`, `short_side`, `window` and `stride` in pixels as in `clip_dense.windows`. features: per
     point, from the files of the folder `path`, as OpenScene publishes them. `flip`: average over mirrored images too.
 
     How labels and features come to points: see `lift.LiftOptions`. `neighbours`: so many samples before and after one
@@ -99,6 +103,7 @@ class TeacherConfig:
     kind: str = "masks"
     keep: bool = False
     path: str = ""
+    mask_features: bool = False
     widths: list[int] = field(default_factory=list)
     model: str = "ViT-B-16"
     pretrained: str = "openai"
@@ -116,6 +121,7 @@ class TeacherConfig:
     neighbours: int = 0
     neighbour_voxel_m: float = 0.3
     neighbour_factor: float = 0.5
+    depth_tolerance: float = 0.05
 
 
 @dataclass(kw_only=True)
@@ -307,6 +313,8 @@ def check_config(config: TrainConfig) -> None:
 
 
 def _check_lifting(teacher: TeacherConfig) -> None:
+    tolerance = teacher.depth_tolerance
+    _expect(0 < tolerance < 1, "teacher.depth_tolerance", "a share above 0 and below 1", tolerance)
     _expect(teacher.erosion_px >= 0, "teacher.erosion_px", "0 or more", teacher.erosion_px)
     _expect(teacher.view_weight in VIEW_WEIGHTS, "teacher.view_weight", " or ".join(VIEW_WEIGHTS), teacher.view_weight)
     _expect(0 <= teacher.superpixels <= 10_000, "teacher.superpixels", "0 to 10000", teacher.superpixels)

@@ -206,7 +206,7 @@ def _source_facts(config: SourceConfig) -> list[object]:
         return [cache_key(config)]
     return [
         config.kind, str(Path(config.path).resolve()), config.version, config.sweeps, config.image_width, config.views,
-        config.topic, config.fixed_frame, config.max_skew_s,
+        config.topic, config.fixed_frame, config.max_skew_s, config.label_set,
     ]  # fmt: skip
 
 

@@ -8,13 +8,14 @@ background: [sky]                   # phrases that compete with the labels at ru
 ignore: [unlabeled, ego vehicle]    # teacher names that supervise nothing, on purpose
 templates: ["{}"]
 threshold: 0.0
+groups: {tall: [tree]}              # labels whose figures are summed up together
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,13 +28,16 @@ from ov3d_perception.text.bank import fold
 if TYPE_CHECKING:
     from ov3d_perception.text.encoder import TextEncoder
 
-_KEYS = ("labels", "background", "ignore", "templates", "threshold")
+_KEYS = ("labels", "background", "ignore", "templates", "threshold", "groups")
 _LABEL_KEYS = ("name", "synonyms", "aliases")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordList:
-    """A vocabulary file's content. `label_of_alias` maps folded teacher names to label names; `ignore` is folded."""
+    """A vocabulary file's content. `label_of_alias` maps folded teacher names to label names; `ignore` is folded.
+
+    `groups` names sets of labels, which may overlap.
+    """
 
     labels: tuple[LabelSpec, ...]
     background: tuple[str, ...] = ()
@@ -41,6 +45,7 @@ class WordList:
     threshold: float = 0.0
     label_of_alias: Mapping[str, str]
     ignore: frozenset[str] = frozenset()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -114,7 +119,21 @@ def parse_vocabulary(values: Any) -> WordList:
         threshold=float(threshold),
         label_of_alias=aliases,
         ignore=frozenset(fold(word) for word in _words(values, "ignore")),
+        groups=_read_groups(values.get("groups") or {}, [label.name for label in labels]),
     )
+
+
+def _read_groups(values: Any, labels: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise ConfigError(f"groups: expected names with lists of labels, got {values!r:.80}.")
+    groups = {name: _words(values, name) for name in values}
+    for name, members in groups.items():
+        for member in members:
+            if member not in labels:
+                near = difflib.get_close_matches(member, labels, n=1)
+                hint = f"Did you mean '{near[0]}'?" if near else "Name labels of this file."
+                raise ConfigError(f"groups: {name}: '{member}' is no label. {hint}")
+    return groups
 
 
 def _check_keys(where: str, values: Any, known: Sequence[str], *, required: str) -> None:

@@ -208,6 +208,25 @@ class SensReader:
         return units.astype(np.float32) / np.float32(self.header.depth_shift)
 
 
+def depth_of_color_view(header: SensHeader, depth_m: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the depth (h, w) of what the colour image shows, at the depth image's resolution; 0 beyond its edge.
+
+    Both cameras share one pose, as in the official tools; where their intrinsics are proportional nothing changes.
+    Raises `DataError` for intrinsics without a focal length.
+    """
+    color, depth = (matrix[:2, :3].astype(np.float64) for matrix in (header.color_intrinsics, header.depth_intrinsics))
+    if not (np.isfinite([color, depth]).all() and min(color[0, 0], color[1, 1], depth[0, 0], depth[1, 1]) > 0):
+        raise DataError(f"recording of {header.sensor}: intrinsics without a focal length. Copy the file again.")
+    source, inside = [], []
+    for axis, count in enumerate(depth_m.shape[::-1]):  # u, then v
+        pixel = (np.arange(count) + 0.5) * header.color_size[axis] / count - 0.5
+        ray = (pixel - color[axis, 2]) / color[axis, axis]
+        found = np.floor(ray * depth[axis, axis] + depth[axis, 2] + 0.5).astype(np.int64)
+        inside.append((found >= 0) & (found < count))
+        source.append(np.clip(found, 0, count - 1))
+    return np.where(np.outer(inside[1], inside[0]), depth_m[np.ix_(source[1], source[0])], np.float32(0.0))
+
+
 def write_sens(path: Path, header: SensHeader, frames: Iterable[SensFrame]) -> None:
     """Write a file with JPEG colour and zlib depth, whatever compression `header` names; `header.frames` must be right.
 
