@@ -98,6 +98,7 @@ class TeacherConfig:
     How labels and features come to points: see `lift.LiftOptions`. `neighbours`: so many samples before and after one
     in its recording say what they saw too, see `consolidate`: in voxels of `neighbour_voxel_m`, each step away counting
     `neighbour_factor` times as much. `keep`: keep what the teacher says in the `cache` folder, so that it says it once.
+    `codebook`: of features, keep at most so many vectors a sample (0: all), see `codebook`.
     """
 
     kind: str = "masks"
@@ -118,6 +119,7 @@ class TeacherConfig:
     occlusion_test: bool = True
     view_weight: str = "equal"
     superpixels: int = 0
+    codebook: int = 0
     neighbours: int = 0
     neighbour_voxel_m: float = 0.3
     neighbour_factor: float = 0.5
@@ -318,6 +320,7 @@ def _check_lifting(teacher: TeacherConfig) -> None:
     _expect(teacher.erosion_px >= 0, "teacher.erosion_px", "0 or more", teacher.erosion_px)
     _expect(teacher.view_weight in VIEW_WEIGHTS, "teacher.view_weight", " or ".join(VIEW_WEIGHTS), teacher.view_weight)
     _expect(0 <= teacher.superpixels <= 10_000, "teacher.superpixels", "0 to 10000", teacher.superpixels)
+    _expect(teacher.codebook == 0 or teacher.codebook >= 8, "teacher.codebook", "0, or 8 and more", teacher.codebook)
     _expect(0 <= teacher.neighbours <= 20, "teacher.neighbours", "0 to 20", teacher.neighbours)
     _expect(teacher.neighbour_voxel_m > 0, "teacher.neighbour_voxel_m", "a positive number", teacher.neighbour_voxel_m)
     _expect(

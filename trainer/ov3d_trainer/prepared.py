@@ -17,6 +17,7 @@ from ov3d_perception.errors import ConfigError, DataError
 from ov3d_perception.text.encoder import TextEncoder
 from ov3d_perception.types import Frame
 
+from .codebook import with_codebook
 from .config import SourceConfig, TeacherConfig, TrainConfig
 from .consolidate import Seen, consolidate
 from .data.cache import cache_key
@@ -48,14 +49,16 @@ class Prepared:
 class PreparedSamples:
     """The samples of a source with the teacher's supervision, made once and then kept in memory.
 
-    With a `folder`, supervision is kept there too, a file per sample that appears when it is complete: a killed writer
-    leaves nothing half-written, several writers do not disturb each other, and images are read but once.
+    `codebook`: most vectors that a sample keeps, 0 for all. With a `folder`, supervision is kept there too, a file per
+    sample that appears when it is complete: a killed writer leaves nothing half-written, several writers do not disturb
+    each other, and images are read but once.
     """
 
-    def __init__(self, source: DataSet, teacher: Teacher, folder: Path | None = None) -> None:
+    def __init__(self, source: DataSet, teacher: Teacher, folder: Path | None = None, *, codebook: int = 0) -> None:
         self._source = source
         self._teacher = teacher
         self._folder = folder
+        self._codebook = codebook
         self._kept: dict[int, Prepared] = {}
         self._kept_bytes = 0
 
@@ -85,6 +88,8 @@ class PreparedSamples:
             _check_fit(path, supervision, sample.frame)
             return Prepared(name=sample.name, frame=sample.frame, place=sample.place, supervision=supervision)
         made = self._make(index)
+        if self._codebook and isinstance(made.supervision, FeatureSupervision):
+            made = replace(made, supervision=with_codebook(made.supervision, self._codebook))
         if path is not None:
             write_supervision(path, made.supervision)
         return made
@@ -103,7 +108,7 @@ class ConsolidatedSamples(PreparedSamples):
     """Prepared samples that have also been told what their neighbours in the recording saw; see `consolidate`."""
 
     def __init__(self, alone: PreparedSamples, options: TeacherConfig, folder: Path | None = None) -> None:
-        super().__init__(alone._source, alone._teacher, folder)
+        super().__init__(alone._source, alone._teacher, folder, codebook=options.codebook)
         self._alone = alone
         self._options = options
         self._near: dict[int, Seen] = {}
@@ -168,8 +173,8 @@ def prepare_data(config: TrainConfig, device: torch.device | None = None) -> Tra
 def _prepared(config: TrainConfig, source: DataSet, teacher: Teacher) -> PreparedSamples:
     folder, own = supervision_folder(config, teacher), config.teacher
     if not own.neighbours:
-        return PreparedSamples(source, teacher, folder)
-    alone = PreparedSamples(source, teacher, supervision_folder(_alone(config), teacher))
+        return PreparedSamples(source, teacher, folder, codebook=own.codebook)
+    alone = PreparedSamples(source, teacher, supervision_folder(_alone(config), teacher), codebook=own.codebook)
     return ConsolidatedSamples(alone, own, folder)
 
 
