@@ -64,8 +64,8 @@ def open_file_teacher(path: str, words: WordList, encoder: TextEncoder) -> FileT
 
 def _read(path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     content = load_arrays(path)
-    parts = [content.get(key) for key in ("feat", "mask_full")] if isinstance(content, dict) else [None, None]
-    features, mask = parts
-    if not all(isinstance(part, np.ndarray) and part.dtype.kind in "fiub" for part in parts) or mask.ndim != 1:
+    found = content if isinstance(content, dict) else {}
+    features, mask = (np.asarray(found.get(key)) for key in ("feat", "mask_full"))
+    if features.dtype.kind not in "fiu" or mask.dtype.kind not in "biu" or mask.ndim != 1:
         raise DataError(f"{path}: expected feat (m, C) and mask_full (N,) as tensors. Is it a file of fused features?")
     return features.astype(np.float32), mask.astype(bool)
