@@ -40,6 +40,7 @@ def _make_parser() -> argparse.ArgumentParser:
     _add_cache(commands)
     _add_image_tower(commands)
     _add_evaluate(commands)
+    _add_teacher(commands)
     _add_benchmark(commands)
     _add_make_bank(commands)
     add_simulate(commands)
@@ -94,13 +95,13 @@ def _add_cache(commands: Any) -> None:
 def _run_cache(options: argparse.Namespace) -> None:
     from .config import load_config
     from .data.cache import fill_cache
-    from .data.dataset import cached_parts, open_source
+    from .data.dataset import cached_parts, is_simulated, open_source
 
     config = load_config(options.config, options.settings)
     if not config.cache:
         raise ConfigError("cache: the configuration names no folder. Set cache=FOLDER.")
     for name, part in (("data", config.data), ("evaluation", config.evaluation)):
-        for source in cached_parts(open_source(part, config.cache)) if part.kind else []:
+        for source in cached_parts(open_source(part, config.cache)) if is_simulated(part) else []:
             new = fill_cache(source, jobs=options.jobs, title=name)
             print(f"{name}: {len(source)} samples in {source.folder}, {new} of them new")
     if config.teacher.keep:
@@ -148,6 +149,31 @@ def _run_evaluate(options: argparse.Namespace) -> None:
     save_report(out, report)
     print(report_text(report))
     print(f"written to {out}")
+
+
+def _add_teacher(commands: Any) -> None:
+    parser = commands.add_parser(
+        "teacher",
+        help="measure a teacher",
+        description="Hold what a teacher says about points against their truth, before anybody learns from it.",
+    )
+    _add_config(parser)
+    parser.add_argument("--data", default="", metavar="KIND:WHAT", help="default: the configuration's own")
+    parser.add_argument("--out", type=Path, metavar="JSON")
+    parser.set_defaults(run=_run_teacher)
+
+
+def _run_teacher(options: argparse.Namespace) -> None:
+    from .config import load_config
+    from .data.dataset import parse_source
+    from .evaluate import save_report
+    from .teacher_quality import measure_teacher, teacher_text
+
+    config = load_config(options.config, options.settings)
+    report = measure_teacher(config, parse_source(options.data, config.data) if options.data else None)
+    if options.out:
+        save_report(options.out, report)
+    print(teacher_text(report))
 
 
 def _add_benchmark(commands: Any) -> None:

@@ -7,7 +7,7 @@ The whole configuration, defaults included, is written beside the checkpoints an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +96,9 @@ class TeacherConfig:
     in `clip_dense.edits`, `short_side`, `window` and `stride` in pixels as in `clip_dense.windows`. features: per
     point, from the files of the folder `path`, as OpenScene publishes them. `flip`: average over mirrored images too.
 
-    How labels and features come to points: see `lift.LiftOptions`. `keep`: keep what the teacher says in the `cache`
-    folder, so that it says it once.
+    How labels and features come to points: see `lift.LiftOptions`. `neighbours`: so many samples before and after one
+    in its recording say what they saw too, see `consolidate`: in voxels of `neighbour_voxel_m`, each step away counting
+    `neighbour_factor` times as much. `keep`: keep what the teacher says in the `cache` folder, so that it says it once.
     """
 
     kind: str = "masks"
@@ -116,6 +117,11 @@ class TeacherConfig:
     erosion_px: int = 0
     min_depth_m: float = 1.0
     occlusion_test: bool = True
+    view_weight: str = "equal"
+    superpixels: int = 0
+    neighbours: int = 0
+    neighbour_voxel_m: float = 0.3
+    neighbour_factor: float = 0.5
     depth_tolerance: float = 0.05
 
 
@@ -172,7 +178,7 @@ class ScheduleConfig:
 class TrainConfig:
     """One training run.
 
-    `data` is trained on, `evaluation` measured on (the same where its `kind` is empty). `cache`: folder for samples
+    `data` is trained on, `evaluation` measured on (see `evaluation_source`). `cache`: folder for samples
     that are slow to make; empty for none. `vocabulary`: a vocabulary file. `text`: a bank (.npz) or a folder with a
     text tower. `out`: folder for checkpoints, metrics and plot. `threads` 0 leaves the choice to torch.
     `device`: auto (a GPU where there is one), cpu or cuda.
@@ -223,6 +229,14 @@ def config_from_dict(values: Mapping[str, Any]) -> TrainConfig:
     return config
 
 
+def evaluation_source(config: TrainConfig) -> SourceConfig:
+    """Return what to measure on: `data` where `evaluation.kind` is empty; an empty path is that of `data`."""
+    own = config.evaluation
+    if not own.kind:
+        return config.data
+    return own if own.path or own.kind != config.data.kind else replace(own, path=config.data.path)
+
+
 def config_to_dict(config: TrainConfig) -> dict[str, Any]:
     """Return plain JSON types."""
     return asdict(config)
@@ -269,11 +283,23 @@ def check_config(config: TrainConfig) -> None:
     _expect(config.teacher.window >= 0, "teacher.window", "0 or more", config.teacher.window)
     widths = config.teacher.widths
     _expect(all(16 <= width <= 4096 for width in widths), "teacher.widths", "pixels from 16 to 4096", widths)
-    tolerance = config.teacher.depth_tolerance
+    _check_lifting(config.teacher)
+
+
+def _check_lifting(teacher: TeacherConfig) -> None:
+    tolerance = teacher.depth_tolerance
     _expect(0 < tolerance < 1, "teacher.depth_tolerance", "a share above 0 and below 1", tolerance)
-    _expect(config.teacher.erosion_px >= 0, "teacher.erosion_px", "0 or more", config.teacher.erosion_px)
+    _expect(teacher.erosion_px >= 0, "teacher.erosion_px", "0 or more", teacher.erosion_px)
+    _expect(teacher.view_weight in VIEW_WEIGHTS, "teacher.view_weight", " or ".join(VIEW_WEIGHTS), teacher.view_weight)
+    _expect(0 <= teacher.superpixels <= 10_000, "teacher.superpixels", "0 to 10000", teacher.superpixels)
+    _expect(0 <= teacher.neighbours <= 20, "teacher.neighbours", "0 to 20", teacher.neighbours)
+    _expect(teacher.neighbour_voxel_m > 0, "teacher.neighbour_voxel_m", "a positive number", teacher.neighbour_voxel_m)
+    _expect(
+        0 < teacher.neighbour_factor <= 1, "teacher.neighbour_factor", "above 0, at most 1", teacher.neighbour_factor
+    )
 
 
 SCHEDULES = ("one_cycle", "cosine", "poly", "constant")
 OPTIMISERS = ("adamw", "sgd")
 DEVICES = ("auto", "cpu", "cuda")
+VIEW_WEIGHTS = ("equal", "near")

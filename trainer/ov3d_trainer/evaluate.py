@@ -27,7 +27,7 @@ from ov3d_perception.text.encoder import TextEncoder
 
 from .backends import index_tensors
 from .checkpoint import Checkpoint, build_model, load_checkpoint
-from .config import SourceConfig, TrainConfig, config_from_dict
+from .config import SourceConfig, TrainConfig, config_from_dict, evaluation_source
 from .data.boxes import points_in_box
 from .data.dataset import open_source, parse_source
 from .data.sample import UNKNOWN, Sample, SampleSource
@@ -133,7 +133,7 @@ def evaluate(student: Student, teacher: Teacher, words: WordList, source: Sample
         predicted, taught, rows = answer.label, lifted.label, supervision.supervised
         against_teacher.append(count_confusion(names, taught[rows], predicted[rows]))
         if sample.point_labels is not None:
-            truth = _class_of([words.label_of(name) or name for name in sample.point_label_names], names)
+            truth = class_of([words.label_of(name) or name for name in sample.point_label_names], names)
             known = np.flatnonzero(sample.point_labels != UNKNOWN)
             against_truth.append(count_confusion(names, truth[sample.point_labels[known]], predicted[known]))
             if isinstance(supervision, FeatureSupervision):
@@ -173,7 +173,7 @@ def taught_labels(
     label, score = np.full(points, none, dtype=np.int64), np.full(points, -1.0, dtype=np.float32)
     rows = supervision.supervised
     if isinstance(supervision, Supervision):
-        label[:] = _class_of(teacher.targets.names, queries.names)[supervision.target]
+        label[:] = class_of(teacher.targets.names, queries.names)[supervision.target]
         score[rows] = 1.0
         return Answer(label=label, score=score)
     assert teacher.targets.decoder is not None  # such a teacher has one
@@ -214,7 +214,7 @@ def box_truth(sample: Sample, words: WordList, names: Sequence[str]) -> tuple[ND
 
 def parse_data(text: str, config: TrainConfig) -> SourceConfig:
     """Return the data to evaluate on: the run's own, or "KIND:WHAT" in its place."""
-    own = config.evaluation if config.evaluation.kind else config.data
+    own = evaluation_source(config)
     return parse_source(text, own) if text else own
 
 
@@ -270,7 +270,7 @@ def report_text(report: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _class_of(own_names: Sequence[str], names: Sequence[str]) -> NDArray[np.int64]:
+def class_of(own_names: Sequence[str], names: Sequence[str]) -> NDArray[np.int64]:
     """Class per own name; other names, and `UNKNOWN` through the last entry, give len(names)."""
     rows = [names.index(name) if name in names else len(names) for name in own_names]
     return np.array([*rows, len(names)], dtype=np.int64)

@@ -23,12 +23,17 @@ class LiftOptions:
     `occlusion_test`: leave out points that a nearer surface hides from the camera: by the camera's depth image where
     there is one, otherwise by the sweep itself (`projection.not_occluded`). `depth_tolerance`: how far a point's depth
     may lie from the image's, as a share of it.
+
+    Of features only: `view_weight` says how much each of several views counts, equal or near (1 / depth).
+    `superpixels`: about how many of them an image is cut into, so that points share vectors; 0 for none.
     """
 
     min_confidence: float = 0.0
     erosion_px: int = 0
     min_depth_m: float = DEFAULT_MIN_DEPTH_M
     occlusion_test: bool = True
+    view_weight: str = "equal"
+    superpixels: int = 0
     depth_tolerance: float = 0.05
 
 
@@ -64,8 +69,8 @@ def lift_view_labels(sample: Sample, options: LiftOptions | None = None) -> Poin
 
 def visible_pixels(
     points: NDArray[np.float32], view: CameraView, options: LiftOptions, depth: NDArray[np.float32] | None = None
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return rows (S,) of the points that a view sees, and the pixel (S, 2) as (u, v) of each.
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+    """Return rows (S,) of the points that a view sees, the pixel (S, 2) as (u, v) of each, and its depth (S,) in m.
 
     `depth` (h, w) is the view's depth image in metres, None where it has none.
     """
@@ -78,7 +83,7 @@ def visible_pixels(
     else:
         seen = agrees_with_depth(projection, shape, depth, options.depth_tolerance)
     rows = np.flatnonzero(seen)
-    return rows, projection.pixels[rows]
+    return rows, projection.pixels[rows], projection.depth_m[rows]
 
 
 def agrees_with_depth(
@@ -144,7 +149,7 @@ def _read_view(
     depth: NDArray[np.float32] | None,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Label and confidence of each point (N,) in one view."""
-    rows, pixels = visible_pixels(points, view, options, depth)
+    rows, pixels, _ = visible_pixels(points, view, options, depth)
     shape, label_shape = ((array.shape[0], array.shape[1]) for array in (view.image, image.labels))
     row, column = pixels_in_label_image(pixels, shape, label_shape)
     inner = away_from_borders(image.labels, options.erosion_px)[row, column]

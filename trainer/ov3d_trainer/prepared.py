@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -16,28 +17,32 @@ from ov3d_perception.errors import ConfigError, DataError
 from ov3d_perception.text.encoder import TextEncoder
 from ov3d_perception.types import Frame
 
-from .config import SourceConfig, TrainConfig
+from .config import SourceConfig, TeacherConfig, TrainConfig
+from .consolidate import Seen, consolidate
 from .data.cache import cache_key
 from .data.dataset import is_simulated, open_source
-from .data.sample import DataSet
+from .data.sample import DataSet, Place
 from .supervision_files import SUPERVISION_FORMAT, read_supervision, write_supervision
 from .teacher import make_teacher
 from .teacher.base import FeatureSupervision, Supervision, Teacher
 from .text import open_text
 from .vocabulary import WordList, read_vocabulary
 
-_KEPT_SAMPLES = 2000
-"""Prepared samples kept in memory, about 1 MB each for a 32-beam lidar."""
+_KEPT_BYTES = 4_000_000_000
+"""Prepared samples are kept in memory up to this size: about 1 MB each for a 32-beam lidar, 30 with CLIP's features
+without superpixels."""
 _CHUNK = 4
 """Samples that a process prepares in a row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A sweep with its supervision."""
+    """A sweep with its supervision, its name and where it was taken."""
 
     frame: Frame
     supervision: Supervision | FeatureSupervision
+    name: str = ""
+    place: Place | None = None
 
 
 class PreparedSamples:
@@ -52,6 +57,7 @@ class PreparedSamples:
         self._teacher = teacher
         self._folder = folder
         self._kept: dict[int, Prepared] = {}
+        self._kept_bytes = 0
 
     def __len__(self) -> int:
         return len(self._source)
@@ -59,27 +65,82 @@ class PreparedSamples:
     def __getitem__(self, index: int) -> Prepared:
         if index in self._kept:
             return self._kept[index]
-        prepared = self._prepare(index)
-        if len(self._kept) < _KEPT_SAMPLES:
+        prepared = self.prepare(index)
+        size = _bytes_of(prepared)
+        if self._kept_bytes + size <= _KEPT_BYTES:
             self._kept[index] = prepared
+            self._kept_bytes += size
         return prepared
 
     def path(self, index: int) -> Path | None:
         """Return where a sample's supervision is kept, None without a folder."""
         return None if self._folder is None else self._folder / f"{self._source.key(index)}.npz"
 
-    def _prepare(self, index: int) -> Prepared:
+    def prepare(self, index: int) -> Prepared:
+        """Return a sample from the folder, or make it; it is not kept in memory."""
         path = self.path(index)
         if path is not None and path.is_file():
-            frame = self._source.without_images(index).frame
+            sample = self._source.without_images(index)
             supervision = read_supervision(path)
-            _check_fit(path, supervision, frame)
-            return Prepared(frame=frame, supervision=supervision)
-        sample = self._source[index]
-        supervision = self._teacher.supervise(sample)
+            _check_fit(path, supervision, sample.frame)
+            return Prepared(name=sample.name, frame=sample.frame, place=sample.place, supervision=supervision)
+        made = self._make(index)
         if path is not None:
-            write_supervision(path, supervision)
-        return Prepared(frame=replace(sample.frame, cameras=()), supervision=supervision)
+            write_supervision(path, made.supervision)
+        return made
+
+    def _make(self, index: int) -> Prepared:
+        sample = self._source[index]
+        return Prepared(
+            name=sample.name,
+            frame=replace(sample.frame, cameras=()),
+            place=sample.place,
+            supervision=self._teacher.supervise(sample),
+        )
+
+
+class ConsolidatedSamples(PreparedSamples):
+    """Prepared samples that have also been told what their neighbours in the recording saw; see `consolidate`."""
+
+    def __init__(self, alone: PreparedSamples, options: TeacherConfig, folder: Path | None = None) -> None:
+        super().__init__(alone._source, alone._teacher, folder)
+        self._alone = alone
+        self._options = options
+        self._near: dict[int, Seen] = {}
+
+    def _make(self, index: int) -> Prepared:
+        reach = self._options.neighbours
+        first, last = max(0, index - reach), min(len(self) - 1, index + reach)
+        self._near = {row: self._near.get(row) or self._see(row) for row in range(first, last + 1)}
+        own = self._near[index]
+        others = [
+            replace(seen, factor=self._options.neighbour_factor ** abs(row - index))
+            for row, seen in self._near.items()
+            if row != index and _recording(seen) == _recording(own)
+        ]
+        supervision = consolidate(own, others, self._options.neighbour_voxel_m)
+        return Prepared(
+            name=own.name, frame=self._source.without_images(index).frame, place=own.place, supervision=supervision
+        )
+
+    def _see(self, row: int) -> Seen:
+        prepared = self._alone[row] if self._folder is None else self._alone.prepare(row)
+        return Seen(
+            name=prepared.name,
+            points=prepared.frame.points,
+            place=prepared.place,
+            supervision=prepared.supervision,
+        )
+
+
+def _bytes_of(prepared: Prepared) -> int:
+    """Return the size of a sample's arrays."""
+    arrays = [getattr(part, name) for part in (prepared.frame, prepared.supervision) for name in type(part).__slots__]
+    return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
+
+
+def _recording(seen: Seen) -> str | None:
+    return None if seen.place is None else seen.place.recording
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +150,7 @@ class TrainingData:
     words: WordList
     encoder: TextEncoder
     teacher: Teacher
+    source: DataSet
     samples: PreparedSamples
 
 
@@ -99,8 +161,22 @@ def prepare_data(config: TrainConfig, device: torch.device | None = None) -> Tra
     if not len(source):
         raise DataError("data: the data set has no samples. Check `data`.")
     teacher = make_teacher(config.teacher, words, encoder, source[0], device)
-    samples = PreparedSamples(source, teacher, supervision_folder(config, teacher))
-    return TrainingData(words=words, encoder=encoder, teacher=teacher, samples=samples)
+    samples = _prepared(config, source, teacher)
+    return TrainingData(words=words, encoder=encoder, teacher=teacher, source=source, samples=samples)
+
+
+def _prepared(config: TrainConfig, source: DataSet, teacher: Teacher) -> PreparedSamples:
+    folder, own = supervision_folder(config, teacher), config.teacher
+    if not own.neighbours:
+        return PreparedSamples(source, teacher, folder)
+    alone = PreparedSamples(source, teacher, supervision_folder(_alone(config), teacher))
+    return ConsolidatedSamples(alone, own, folder)
+
+
+def _alone(config: TrainConfig) -> TrainConfig:
+    """Return the configuration whose samples know nothing of each other."""
+    plain = {name: getattr(TeacherConfig, name) for name in ("neighbours", "neighbour_voxel_m", "neighbour_factor")}
+    return replace(config, teacher=replace(config.teacher, **plain))
 
 
 def supervision_folder(config: TrainConfig, teacher: Teacher) -> Path | None:
@@ -113,6 +189,8 @@ def supervision_folder(config: TrainConfig, teacher: Teacher) -> Path | None:
     if not config.cache:
         raise ConfigError("teacher.keep: supervision is kept in `cache`, which names no folder. Set cache=FOLDER.")
     facts = [SUPERVISION_FORMAT, _source_facts(config.data), asdict(config.teacher), list(teacher.targets.names)]
+    if config.teacher.neighbours:  # who stands next to a sample
+        facts.append([config.data.every, config.data.frames])
     digest = hashlib.sha256(json.dumps(facts).encode())
     for name in (config.teacher.path, config.teacher.pretrained):
         if name and Path(name).is_file():
@@ -134,12 +212,14 @@ def _source_facts(config: SourceConfig) -> list[object]:
 
 def fill_supervision(config: TrainConfig, *, jobs: int = 1) -> tuple[int, int]:
     """Make the supervision that is missing, in `jobs` processes; return how much there is, and how much was new."""
+    if config.teacher.neighbours:
+        fill_supervision(_alone(config), jobs=jobs)
     samples = prepare_data(config).samples
     missing = [row for row in range(len(samples)) if not _is_there(samples, row)]
     bar = tqdm(total=len(missing), desc="teacher", disable=not sys.stderr.isatty())
     if jobs < 2:
         for row in missing:
-            samples._prepare(row)
+            samples.prepare(row)
             bar.update()
         return len(samples), len(missing)
     from concurrent.futures import ProcessPoolExecutor
@@ -163,7 +243,7 @@ def _open_here(config: TrainConfig) -> None:
 
 def _prepare_rows(rows: Sequence[int]) -> int:
     for row in rows:
-        _here[0]._prepare(row)
+        _here[0].prepare(row)
     return len(rows)
 
 

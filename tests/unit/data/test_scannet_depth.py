@@ -61,8 +61,8 @@ def test_simulated_scan_comes_with_depth_that_fits_its_mesh(tmp_path: Path) -> N
     depth = sample.view_depths[view.name]
     assert depth.shape == (48, 64)
     points = sample.frame.points
-    inside, _ = visible_pixels(points, view, LiftOptions(occlusion_test=False, min_depth_m=0.1))
-    seen, _ = visible_pixels(points, view, LiftOptions(min_depth_m=0.1), depth)
+    inside, _, _ = visible_pixels(points, view, LiftOptions(occlusion_test=False, min_depth_m=0.1))
+    seen, _, _ = visible_pixels(points, view, LiftOptions(min_depth_m=0.1), depth)
     assert 0.2 * len(inside) < len(seen) < len(inside)
     # the same image over a wall 1 cm before the camera hides everything
     wall = np.full_like(depth, 0.01)

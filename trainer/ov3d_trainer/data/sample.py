@@ -28,6 +28,17 @@ class Rig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the lidar stood at the sweep's stamp: `recording` names the drive, whose samples share one world frame.
+
+    `world_from_lidar` (4, 4) float64.
+    """
+
+    recording: str
+    world_from_lidar: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LabelImage:
     """Label per pixel of one camera image, by an external segmenter or by a simulator.
 
@@ -76,6 +87,7 @@ class Sample:
     indices into `view_label_names`. `point_instances` (N,) int32 are rows of `objects`, `UNKNOWN` where none; the
     numbers hold within the sample only. `view_depths` per camera name, (h, w) float32 metres along the camera's z axis,
     0 where nothing was measured; h, w may be smaller than the image. Each is None / empty where the data set has none.
+    `place` is None where samples stand alone, or where nobody knows.
     """
 
     name: str
@@ -89,6 +101,7 @@ class Sample:
     boxes: tuple[Box, ...] = ()
     point_instances: NDArray[np.int32] | None = None
     objects: tuple[SceneObject, ...] = ()
+    place: Place | None = None
 
 
 class SampleSource(Protocol):
@@ -107,6 +120,11 @@ class DataSet(SampleSource, Protocol):
 
     def without_images(self, index: int) -> Sample:
         """Return a sample without images and label images; where they are files, they are not read."""
+
+
+def place_of(recording: str, rig: Rig, stamp_ns: int) -> Place:
+    """Return the place of a lidar on a rig at a stamp whose pose is known."""
+    return Place(recording=recording, world_from_lidar=rig.global_from_ego[stamp_ns] @ rig.ego_from_lidar)
 
 
 def lidar_only(sample: Sample) -> Sample:

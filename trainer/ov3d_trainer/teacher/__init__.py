@@ -38,6 +38,8 @@ def make_teacher(
         erosion_px=config.erosion_px,
         min_depth_m=config.min_depth_m,
         occlusion_test=config.occlusion_test,
+        view_weight=config.view_weight,
+        superpixels=config.superpixels,
         depth_tolerance=config.depth_tolerance,
     )
     if config.kind == "pixel_text" and config.path.endswith(".onnx"):

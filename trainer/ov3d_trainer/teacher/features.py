@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,8 +65,11 @@ def open_file_teacher(path: str, words: WordList, encoder: TextEncoder) -> FileT
 
 def _read(path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     content = load_arrays(path)
-    found = content if isinstance(content, dict) else {}
-    features, mask = (np.asarray(found.get(key)) for key in ("feat", "mask_full"))
-    if features.dtype.kind not in "fiu" or mask.dtype.kind not in "biu" or mask.ndim != 1:
+    features, mask = (content.get(key) if isinstance(content, dict) else None for key in ("feat", "mask_full"))
+    if not (_is_numbers(features) and _is_numbers(mask)) or mask.ndim != 1:
         raise DataError(f"{path}: expected feat (m, C) and mask_full (N,) as tensors. Is it a file of fused features?")
     return features.astype(np.float32), mask.astype(bool)
+
+
+def _is_numbers(value: Any) -> TypeGuard[NDArray[Any]]:
+    return isinstance(value, np.ndarray) and value.dtype.kind in "fiub"

@@ -19,7 +19,8 @@ from ..data.sample import Sample
 from ..lift import LiftOptions
 from ..open_clip_loading import load_open_clip, text_space
 from ..vocabulary import WordList
-from .base import FeatureSupervision, Targets, feature_targets, mean_over_views
+from .base import FeatureSupervision, Targets, feature_targets
+from .views import mean_over_views
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from ov3d_perception.types import CameraView, Frame
 
 from ..images import read_image, scaled_intrinsics
 from ..poses import nearest_rigid
-from ..sample import Rig, Sample
+from ..sample import Rig, Sample, place_of
 from .categories import CLASSES, SEQUENCES, class_of_raw
 
 CAMERA = "image_2"
@@ -81,6 +81,7 @@ class KittiSequences:
         scan = self._scans[index]
         cloud = read_cloud(scan.folder / "velodyne" / f"{scan.number}.bin", kind="kitti")
         labels = self._labels(scan, len(cloud.points))
+        rig = _rig(scan)
         return Sample(
             name=self.key(index),
             frame=Frame(
@@ -90,7 +91,8 @@ class KittiSequences:
                 frame_id=LIDAR,
                 cameras=(self._view(scan),) if images else (),
             ),
-            rig=_rig(scan),
+            rig=rig,
+            place=None if rig is None else place_of(scan.folder.name, rig, scan.stamp_ns),
             point_labels=labels,
             point_label_names=CLASSES if labels is not None else (),
         )
