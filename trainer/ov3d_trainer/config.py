@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ov3d_perception.errors import ConfigError
 from ov3d_perception.inputs import InputSpec
 
+from .augmentation import AugmentationConfig, check_augmentation
+from .settings import expect as _expect
 from .settings import read_settings, save_settings, settings_from_dict
 
 
@@ -176,27 +177,6 @@ class ScheduleConfig:
 
 
 @dataclass(kw_only=True)
-class AugmentationConfig:
-    """Random changes of a training sweep; 0 or false switches each off.
-
-    `rotate`: any angle about z. `flip`: left and right. `scale`: factor within 1 +- scale. `jitter_m`: standard
-    deviation per point. `height_m`: sensor height within +- height_m. `tilt_deg`: standard deviation of roll and
-    pitch. `drop`: up to this share of the points is left out. `intensity`: factor from 1 / (1 + intensity)
-    to 1 + intensity, since lidars differ in scale. `intensity_loss`: chance that a sweep comes without intensities.
-    """
-
-    rotate: bool = False
-    flip: bool = False
-    scale: float = 0.0
-    jitter_m: float = 0.0
-    height_m: float = 0.0
-    tilt_deg: float = 0.0
-    drop: float = 0.0
-    intensity: float = 0.0
-    intensity_loss: float = 0.0
-
-
-@dataclass(kw_only=True)
 class TrainConfig:
     """One training run.
 
@@ -298,13 +278,7 @@ def check_config(config: TrainConfig) -> None:
     _expect(schedule.kind in SCHEDULES, "schedule.kind", " or ".join(SCHEDULES), schedule.kind)
     _expect(0 <= schedule.warm_up < 1, "schedule.warm_up", "a share from 0 to 1", schedule.warm_up)
     _expect(0 <= schedule.final <= 1, "schedule.final", "a share from 0 to 1", schedule.final)
-    augmentation = config.augmentation
-    for name in ("scale", "drop", "intensity_loss"):
-        value = getattr(augmentation, name)
-        _expect(0 <= value < 1, f"augmentation.{name}", "a share from 0 to 1", value)
-    for name in ("jitter_m", "height_m", "tilt_deg", "intensity"):
-        value = getattr(augmentation, name)
-        _expect(value >= 0, f"augmentation.{name}", "0 or more", value)
+    check_augmentation(config.augmentation, config.batch)
     _expect(0 <= config.teacher.min_confidence <= 1, "teacher.min_confidence", "0 to 1", config.teacher.min_confidence)
     for name in ("short_side", "stride"):
         _expect(getattr(config.teacher, name) >= 16, f"teacher.{name}", "at least 16", getattr(config.teacher, name))
@@ -332,8 +306,3 @@ SCHEDULES = ("one_cycle", "cosine", "poly", "constant")
 OPTIMISERS = ("adamw", "sgd")
 DEVICES = ("auto", "cpu", "cuda")
 VIEW_WEIGHTS = ("equal", "near")
-
-
-def _expect(fine: bool, key: str, wanted: str, got: Any) -> None:
-    if not fine:
-        raise ConfigError(f"{key}: expected {wanted}, got {got}.")

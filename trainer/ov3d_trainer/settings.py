@@ -67,6 +67,12 @@ def settings_from_dict(kind: type[Settings], values: Mapping[str, Any]) -> Setti
     return config
 
 
+def expect(fine: bool, key: str, wanted: str, got: Any) -> None:
+    """Raise `ConfigError`, naming the key, unless a value is fine."""
+    if not fine:
+        raise ConfigError(f"{key}: expected {wanted}, got {got}.")
+
+
 def save_settings(path: Path, config: Any) -> None:
     """Write a dataclass, defaults included, as YAML that `read_settings` reads."""
     import yaml

@@ -8,7 +8,8 @@ background: [sky]                   # phrases that compete with the labels at ru
 ignore: [unlabeled, ego vehicle]    # teacher names that supervise nothing, on purpose
 templates: ["{}"]
 threshold: 0.0
-groups: {tall: [tree]}              # labels whose figures are summed up together
+groups:                             # classes whose figures are also averaged apart; base and novel, harmonically too
+  base: [tree]
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _LABEL_KEYS = ("name", "synonyms", "aliases")
 class WordList:
     """A vocabulary file's content. `label_of_alias` maps folded teacher names to label names; `ignore` is folded.
 
-    `groups` names sets of labels, which may overlap.
+    `groups` maps names such as head, common and tail to names of labels.
     """
 
     labels: tuple[LabelSpec, ...]
@@ -119,21 +120,25 @@ def parse_vocabulary(values: Any) -> WordList:
         threshold=float(threshold),
         label_of_alias=aliases,
         ignore=frozenset(fold(word) for word in _words(values, "ignore")),
-        groups=_read_groups(values.get("groups") or {}, [label.name for label in labels]),
+        groups=_groups(values, aliases),
     )
 
 
-def _read_groups(values: Any, labels: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
-        raise ConfigError(f"groups: expected names with lists of labels, got {values!r:.80}.")
-    groups = {name: _words(values, name) for name in values}
-    for name, members in groups.items():
-        for member in members:
-            if member not in labels:
-                near = difflib.get_close_matches(member, labels, n=1)
-                hint = f"Did you mean '{near[0]}'?" if near else "Name labels of this file."
-                raise ConfigError(f"groups: {name}: '{member}' is no label. {hint}")
-    return groups
+def _groups(values: Mapping[str, Any], label_of_alias: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Read `groups`, with every class under its label's name."""
+    groups = values.get("groups") or {}
+    if not isinstance(groups, dict) or not all(isinstance(name, str) for name in groups):
+        raise ConfigError(f"groups: expected names with lists of labels, such as base: [car], got {groups!r}.")
+    found: dict[str, tuple[str, ...]] = {}
+    for name in groups:
+        members = _words(groups, name)
+        for word in members:
+            if fold(word) not in label_of_alias:
+                near = difflib.get_close_matches(fold(word), label_of_alias, n=1)
+                hint = f" Did you mean '{near[0]}'?" if near else ""
+                raise ConfigError(f"groups: {name}: '{word}' is none of the labels.{hint}")
+        found[name] = tuple(dict.fromkeys(label_of_alias[fold(word)] for word in members))
+    return found
 
 
 def _check_keys(where: str, values: Any, known: Sequence[str], *, required: str) -> None:

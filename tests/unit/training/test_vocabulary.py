@@ -32,9 +32,6 @@ def test_alias_of_two_labels_is_refused():
         ("labels: [no]", "name"),
         ("labels: [car]\nthreshold: 2", "threshold"),
         ("labels: [car]\ntemplates: ['x']", "templates"),
-        ("labels: [car]\ngroups: {large: [van]}", "groups: large: 'van' is no label"),
-        ("labels: [car]\ngroups: {large: [cars]}", "Did you mean 'car'"),
-        ("labels: [car]\ngroups: [car]", "groups: expected names with lists"),
         ("labels: [", "not valid YAML"),
         ("- car", "expected keys"),
     ],
@@ -61,9 +58,3 @@ def test_words_that_the_text_side_lacks_are_left_out_of_the_queryable_vocabulary
     assert [(label.name, label.synonyms) for label in kept.labels] == [("tree", ("oak",))]
     assert kept.background == ("sky",)
     assert kept.label_of("road") == "road"  # teachers may still mean it; it is reported as not queryable
-
-
-def test_groups_name_sets_of_labels():
-    words = parse_vocabulary({"labels": ["car", "tree", "oak"], "groups": {"plants": ["tree", "oak"], "rare": ["oak"]}})
-    assert words.groups == {"plants": ("tree", "oak"), "rare": ("oak",)}
-    assert parse_vocabulary({"labels": ["car"]}).groups == {}

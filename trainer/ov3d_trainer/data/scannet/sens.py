@@ -148,6 +148,9 @@ class SensReader:
             )
         if not (np.isfinite(shift) and shift > 0) or frames > min(_MOST_FRAMES, self._bytes // _FRAME_HEAD.size):
             raise DataError(f"{self.path}: depth shift {shift}, {frames} frames in {self._bytes} bytes. Damaged?")
+        for what, matrix in (("colour", matrices[0]), ("depth", matrices[2])):
+            if not (np.isfinite(matrix).all() and min(matrix[0, 0], matrix[1, 1]) > 0):
+                raise DataError(f"{self.path}: intrinsics of {what}: no focal length in {matrix.tolist()}. Damaged?")
         return SensHeader(
             sensor=name,
             color_intrinsics=matrices[0],
@@ -212,11 +215,8 @@ def depth_of_color_view(header: SensHeader, depth_m: NDArray[np.float32]) -> NDA
     """Return the depth (h, w) of what the colour image shows, at the depth image's resolution; 0 beyond its edge.
 
     Both cameras share one pose, as in the official tools; where their intrinsics are proportional nothing changes.
-    Raises `DataError` for intrinsics without a focal length.
     """
     color, depth = (matrix[:2, :3].astype(np.float64) for matrix in (header.color_intrinsics, header.depth_intrinsics))
-    if not (np.isfinite([color, depth]).all() and min(color[0, 0], color[1, 1], depth[0, 0], depth[1, 1]) > 0):
-        raise DataError(f"recording of {header.sensor}: intrinsics without a focal length. Copy the file again.")
     source, inside = [], []
     for axis, count in enumerate(depth_m.shape[::-1]):  # u, then v
         pixel = (np.arange(count) + 0.5) * header.color_size[axis] / count - 0.5
