@@ -71,7 +71,7 @@ def evaluate_checkpoint(options: EvaluationOptions) -> Findings:
     teacher = _open_teacher(config, words, encoder, source) if options.teacher else None
     exact = bool(options.vocabulary) or layout is not None
     student = Student(
-        checkpoint=checkpoint,
+        inputs=checkpoint.inputs,
         model=build_model(checkpoint).to(device),
         queries=ask_for(words, None if exact else teacher, encoder),
         device=device,

@@ -193,7 +193,8 @@ def _unlabelled(found: dict[str, Any]) -> str:
     row = [f"{found['threshold']:g}", found["share"], found["accuracy_of_the_rest"], found["foreign_labelled"]]
     note = (
         "A point whose best cosine is below the threshold is left unlabelled, and so is one that a background word "
-        "fits better, or that is out of the student's range. The table is this evaluation, in percent; the curve is what other thresholds would give."
+        "fits better, or that is out of the student's range. The table is this evaluation, in percent; the "
+        "curve is what other thresholds would give."
     )
     figure = _figure(threshold_figure(found["curve"], found["threshold"]), "Labelled and right by threshold")
     return _section("Unlabelled points", _table(header, [row]) + figure, note)

@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from ov3d_perception.engine import label_voxels, scatter_to_points
 from ov3d_perception.errors import ConfigError
-from ov3d_perception.inputs import build_inputs
+from ov3d_perception.inputs import InputSpec, build_inputs
 from ov3d_perception.queries import LabelSpec, QuerySet, make_queries
 from ov3d_perception.text.encoder import TextEncoder
 from ov3d_perception.types import Frame
 
 from ..backends import index_tensors
-from ..checkpoint import Checkpoint
 from ..data.sample import Sample
 from ..model import SparseUNet
 from ..teacher import Teacher
@@ -77,7 +76,7 @@ class Repeats:
 class Student:
     """A trained network with the vocabulary it is asked."""
 
-    checkpoint: Checkpoint
+    inputs: InputSpec
     model: SparseUNet
     queries: QuerySet
     device: torch.device
@@ -95,7 +94,7 @@ class Student:
         times = np.zeros(len(row_of_point), np.int64)
         for repeat in range(repeats.count):
             if repeat:
-                frame = moved(sample.frame, self.checkpoint.inputs.voxel_size_m, generator, rotate=repeats.rotate)
+                frame = moved(sample.frame, self.inputs.voxel_size_m, generator, rotate=repeats.rotate)
                 rows, row_of_point = self._compare(frame)
             inside = np.flatnonzero(row_of_point >= 0)
             total[inside] += rows[row_of_point[inside]]
@@ -104,7 +103,7 @@ class Student:
         return Cosines(rows=total, row_of_point=np.where(times > 0, np.arange(len(times)), -1))
 
     def _compare(self, frame: Frame) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        inputs = build_inputs(frame, self.checkpoint.inputs)
+        inputs = build_inputs(frame, self.inputs)
         features = torch.from_numpy(inputs.features).to(self.device)
         with torch.inference_mode():
             embedding = self.model(features, index_tensors(inputs.index, self.device)).cpu().numpy()  # (V, D)
