@@ -68,8 +68,8 @@ Predict = Callable[[Path, NDArray[np.uint8]], NDArray[np.uint8]]
 
 @dataclass(frozen=True)
 class Checked:
-    """A data root, what the devkit said about it, our own scores of the predictions that it was given, and the report of
-    the student that wrote some of them."""
+    """A data root, what the devkit said about it, our own scores of the predictions that it was given, and the report
+    of the student that wrote some of them."""
 
     root: Path
     report: dict[str, Any]

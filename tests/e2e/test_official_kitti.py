@@ -98,6 +98,8 @@ def test_report_has_groups_rings_and_a_page_with_pictures(written: Written) -> N
     expected = np.mean([row["iou"] for row in ground if row["points"]])
     assert report["groups"]["ground"]["mean_iou"] == pytest.approx(expected, abs=0.01)
     assert [ring["to_m"] for ring in report["distance"]] == [10.0, 20.0, 30.0, 50.0]
-    assert sum(ring["points"] for ring in report["distance"]) == (np.vectorize(LEARNING_MAP.get)(written.truth) > 0).sum()
+    assert (
+        sum(ring["points"] for ring in report["distance"]) == (np.vectorize(LEARNING_MAP.get)(written.truth) > 0).sum()
+    )
     assert report["distance"][-1]["accuracy"] == 0.0  # 30 to 50 m: beyond the student's 30 m
     assert written.page.count("data:image/png;base64,") == 4  # scene, distance, confusions, thresholds

@@ -24,6 +24,8 @@ from .page import page
 from .student import Repeats, Student, ask_for
 from .submission import Submission, classes_of_labels, layout_of
 
+_MOST_PICTURES = 50
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationOptions:
@@ -56,6 +58,10 @@ def evaluate_checkpoint(options: EvaluationOptions) -> Findings:
     teacher that names points supervises.
     """
     repeats = Repeats(count=options.repeats)
+    if not 0 <= options.pictures <= _MOST_PICTURES:
+        raise ConfigError(f"--pictures: expected 0 to {_MOST_PICTURES}, got {options.pictures}.")
+    if options.seed < 0:
+        raise ConfigError(f"--seed: expected 0 or more, got {options.seed}.")
     checkpoint = load_checkpoint(options.checkpoint)
     config = _configured(checkpoint.training.get("config", {}), options)
     layout = layout_of(config.evaluation) if options.submission is not None else None

@@ -21,7 +21,7 @@ from .pictures import (
     scene_figure,
     threshold_figure,
 )
-from .text import group_rows, ring_name, submission_line
+from .text import NOTHING_ASKED, group_rows, ring_name, submission_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -125,6 +125,8 @@ def _classes(truth: dict[str, Any], names: Sequence[str], not_asked: dict[str, i
         rows.append(f"<tr><td>{swatch}</td>{cells}{bar}</tr>")
     head = "".join(f"<th>{name}</th>" for name in ("class", "points", "IoU", "precision", "recall", ""))
     notes = ["In percent. Means are over the classes that occur in the truth."]
+    if truth["mean_iou"] is None:
+        notes.append(NOTHING_ASKED)
     unseen = [name for name, row in truth["classes"].items() if not row["points"] and row["precision"] is None]
     if unseen:
         notes.append(f"Neither true nor called: {', '.join(unseen)}.")

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..report import table
 
+NOTHING_ASKED = "None of the classes that occur in the data has a label in the vocabulary."
 _MEANS = ("mean_iou", "weighted_iou", "mean_accuracy", "accuracy")
 
 
@@ -43,7 +44,8 @@ def submission_line(submission: dict[str, Any]) -> str:
 
 def _truth(report: dict[str, Any]) -> list[str]:
     truth, unlabelled = report["truth"], report["unlabelled"]
-    parts = [
+    parts = [NOTHING_ASKED] if truth["mean_iou"] is None else []
+    parts += [
         f"Against the truth of the points (%): mean IoU {truth['mean_iou']}, weighted by frequency "
         f"{truth['weighted_iou']}, mean accuracy {truth['mean_accuracy']}, accuracy {truth['accuracy']}"
     ]
