@@ -21,7 +21,7 @@ from .pictures import (
     scene_figure,
     threshold_figure,
 )
-from .text import NOTHING_ASKED, group_rows, ring_name, submission_line
+from .text import NOTHING_ASKED, box_rows, group_rows, ring_name, submission_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -205,16 +205,7 @@ def _unlabelled(found: dict[str, Any]) -> str:
 def _boxes(report: dict[str, Any]) -> str:
     if "boxes" not in report:
         return ""
-    student = report["boxes"]["student"]["classes"]
-    teacher = report["boxes"].get("teacher", {"classes": {}})["classes"]
-    rows = [
-        [name, row["points"], row["iou"], row["precision"], row["recall"]]
-        + ([teacher[name]["iou"], teacher[name]["precision"]] if teacher else [])
-        for name, row in student.items()
-        if row["points"]
-    ]
-    header = ["class", "points", "IoU", "precision", "recall"]
-    header += ["IoU of the teacher", "precision of the teacher"] if teacher else []
+    header, rows = box_rows(report["boxes"])
     return _section("Points in annotated boxes", _table(header, rows), "In percent.") if rows else ""
 
 

@@ -18,6 +18,7 @@ from .text import ring_name
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 MOST_CLASSES = 40
 """Confusions of more classes are shown for the most frequent ones."""
@@ -122,8 +123,8 @@ def scene_figure(scene: Scene, names: Sequence[str]) -> Figure:
     order = np.argsort(points[:, 2], kind="stable")  # what is higher covers what is lower, as from above
     points, truth, predicted = points[order], scene.truth[finite][order], scene.predicted[finite][order]
     known = truth != UNKNOWN
-    panels = 3 if known.any() else 1
-    figure = Figure(figsize=(4.9 * panels, 5.9), layout="constrained")
+    panels, kinds = (3 if known.any() else 1), []
+    figure = Figure(figsize=(4.9 * panels, 6.1), layout="constrained")
     grid = figure.subplots(1, panels, squeeze=False, sharex=True, sharey=True)[0]
     student = grid[1] if panels == 3 else grid[0]
     _dots(student, points, colors[predicted])
@@ -134,29 +135,32 @@ def scene_figure(scene: Scene, names: Sequence[str]) -> Figure:
         _dots(grid[0], points[known], colors[truth[known]])
         grid[0].set_title("truth", fontsize=11)
         shown |= set(np.unique(truth[known]).tolist())
-        _right_and_wrong(grid[2], points[known], truth[known], predicted[known], len(names))
+        kinds = _right_and_wrong(grid[2], points[known], truth[known], predicted[known], len(names))
     for axes in grid:
         _limit(axes, points)
-    entries = [(names[row] if row < len(names) else f"{_UNLABELLED}, {_NONE}", colors[row]) for row in sorted(shown)]
-    _legend(figure, entries, columns=3 * panels)
+    called = [(names[row] if row < len(names) else f"{_UNLABELLED}, {_NONE}", colors[row]) for row in sorted(shown)]
+    handles = [_entry(name, color, "o") for name, color in called] + [_entry(name, color, "s") for name, color in kinds]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2 * panels, fontsize=8, frameon=False)
     return figure
 
 
 def _right_and_wrong(
     axes: Axes, points: NDArray[np.float32], truth: NDArray[np.int64], predicted: NDArray[np.int64], none: int
-) -> None:
+) -> list[tuple[str, Any]]:
+    """Plot the points by what became of them and return an entry of the legend per kind."""
     kinds = (
         ("right", _RIGHT, truth == predicted),
         ("wrong", _WRONG, (truth != predicted) & (truth != none) & (predicted != none)),
         ("unlabelled", _MISSED, (truth != none) & (predicted == none)),
         ("of no class asked for, but labelled", _FOREIGN, (truth == none) & (predicted != none)),
     )
+    entries = []
     for name, color, here in kinds:
         if here.any():
             _dots(axes, points[here], color)
-            axes.scatter([], [], s=20, color=color, label=f"{name} ({100 * here.mean():.0f} %)")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.11), ncols=2, fontsize=8, frameon=False)
+            entries.append((f"{name} ({100 * here.mean():.1f} %)", color))
     axes.set_title("right and wrong", fontsize=11)
+    return entries
 
 
 def _dots(axes: Axes, points: NDArray[np.float32], colors: Any) -> None:
@@ -175,8 +179,7 @@ def _limit(axes: Axes, points: NDArray[np.float32]) -> None:
     axes.set_ylabel("y (m)")
 
 
-def _legend(figure: Figure, entries: Sequence[tuple[str, Any]], *, columns: int) -> None:
+def _entry(name: str, color: Any, marker: str) -> Line2D:
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], marker="o", linestyle="", color=color, label=name) for name, color in entries]
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
+    return Line2D([], [], marker=marker, linestyle="", color=color, label=name)

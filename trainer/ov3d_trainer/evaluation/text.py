@@ -90,19 +90,24 @@ def ring_name(ring: Mapping[str, Any]) -> str:
 
 
 def _boxes(boxes: dict[str, Any]) -> list[str]:
-    student = boxes["student"]["classes"]
-    teacher = boxes["teacher"]["classes"] if "teacher" in boxes else {}
-    nothing: dict[str, Any] = {"iou": None, "precision": None}
-    rows = [
-        [
-            name, row["points"], row["iou"], teacher.get(name, nothing)["iou"], row["precision"],
-            teacher.get(name, nothing)["precision"],
-        ]
-        for name, row in student.items()
-        if row["points"]
-    ]  # fmt: skip
-    header = ["class", "points", "IoU", "IoU teacher", "precision", "precision teacher"]
+    teacher = "teacher" in boxes
+    header, rows = box_rows(boxes)
     return [
-        "Points in annotated boxes, student beside its teacher (%):",
+        f"Points in annotated boxes{', student beside its teacher' if teacher else ''} (%):",
         table(header, rows) if rows else "none of the annotated categories is queryable",
     ]
+
+
+def box_rows(boxes: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
+    """Return header and a row per class that occurs in annotated boxes; the teacher's figures where there is one."""
+    header = ["class", "points", "IoU", "precision", "recall"]
+    rows = [
+        [name, *(row[key] for key in ("points", "iou", "precision", "recall"))]
+        for name, row in boxes["student"]["classes"].items()
+        if row["points"]
+    ]
+    if "teacher" in boxes:
+        header += ["IoU teacher", "precision teacher"]
+        taught = boxes["teacher"]["classes"]
+        rows = [[*row, taught[row[0]]["iou"], taught[row[0]]["precision"]] for row in rows]
+    return header, rows
