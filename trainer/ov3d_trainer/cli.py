@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -128,27 +129,41 @@ def _run_image_tower(options: argparse.Namespace) -> None:
 
 
 def _add_evaluate(commands: Any) -> None:
-    parser = commands.add_parser("evaluate", help="measure a student", description="Measure a trained student.")
+    parser = commands.add_parser(
+        "evaluate",
+        help="measure a student",
+        description="Measure a trained student: JSON, one HTML page, and predictions for the official tools.",
+    )
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
     parser.add_argument(
         "--data", default="", metavar="KIND:WHAT", help="street:100-107, nuscenes:FOLDER, bag:FOLDER, ..."
     )
+    add_settings_option(parser, example="evaluation.version=v1.0-mini evaluation.split=mini_val")
     parser.add_argument("--text", default="", metavar="PATH", help="bank; default: the run's")
     parser.add_argument("--vocabulary", default="", metavar="YAML", help="default: the run's")
+    parser.add_argument("--threshold", type=float, metavar="COSINE", help="less is unlabelled; default: vocabulary's")
+    parser.add_argument("--repeats", type=int, default=1, metavar="N", help="average over N voxelisations (default 1)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the repeats' random moves (default 0)")
+    parser.add_argument("--no-teacher", dest="teacher", action="store_false", help="the student alone, without images")
+    parser.add_argument("--submission", type=Path, metavar="FOLDER", help="write predictions in the official layout")
+    parser.add_argument("--pictures", type=int, default=3, metavar="N", help="samples shown on the page (default 3)")
     parser.add_argument("--out", type=Path, metavar="JSON", help="default: evaluation.json beside the checkpoint")
     parser.set_defaults(run=_run_evaluate)
 
 
 def _run_evaluate(options: argparse.Namespace) -> None:
-    from .evaluate import evaluate_checkpoint, report_text, save_report
+    from .evaluation.command import EvaluationOptions, evaluate_checkpoint, save_findings
+    from .evaluation.text import report_text
 
-    report = evaluate_checkpoint(
-        options.checkpoint, data=options.data, text=options.text, vocabulary=options.vocabulary
-    )
+    names = (
+        "checkpoint", "data", "text", "vocabulary", "threshold", "repeats", "seed", "teacher", "submission", "pictures"
+    )  # fmt: skip
+    given = {name: getattr(options, name) for name in names}
+    findings = evaluate_checkpoint(EvaluationOptions(settings=tuple(options.settings), **given))
     out = options.out or options.checkpoint.with_name("evaluation.json")
-    save_report(out, report)
-    print(report_text(report))
-    print(f"written to {out}")
+    page = save_findings(out, findings)
+    print(report_text(findings.report))
+    print(f"written to {out} and {page}")
 
 
 def _add_teacher(commands: Any) -> None:
@@ -166,13 +181,13 @@ def _add_teacher(commands: Any) -> None:
 def _run_teacher(options: argparse.Namespace) -> None:
     from .config import load_config
     from .data.dataset import parse_source
-    from .evaluate import save_report
+    from .evaluation.command import write_report
     from .teacher_quality import measure_teacher, teacher_text
 
     config = load_config(options.config, options.settings)
     report = measure_teacher(config, parse_source(options.data, config.data) if options.data else None)
     if options.out:
-        save_report(options.out, report)
+        write_report(options.out, json.dumps(report, indent=1))
     print(teacher_text(report))
 
 

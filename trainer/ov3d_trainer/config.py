@@ -224,9 +224,9 @@ def load_config(path: Path | str | None = None, settings: Sequence[str] = ()) ->
     return config
 
 
-def config_from_dict(values: Mapping[str, Any]) -> TrainConfig:
-    """Rebuild a configuration from `config_to_dict`'s form, for example from a checkpoint."""
-    config = settings_from_dict(TrainConfig, values)
+def config_from_dict(values: Mapping[str, Any], settings: Sequence[str] = ()) -> TrainConfig:
+    """Rebuild a configuration from `config_to_dict`'s form, for example from a checkpoint, with `settings` changed."""
+    config = settings_from_dict(TrainConfig, values, settings)
     check_config(config)
     return config
 

@@ -122,7 +122,7 @@ class KittiSequences:
 def _sequences(split: str) -> tuple[str, ...]:
     if split in SEQUENCES:
         return SEQUENCES[split]
-    names = tuple(part.strip() for part in split.split(","))
+    names = tuple(part.strip().zfill(2) for part in split.split(","))  # YAML reads 07 as 7
     if all(len(name) == 2 and name.isdigit() for name in names):
         return names
     raise ConfigError(
