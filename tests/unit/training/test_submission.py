@@ -7,9 +7,10 @@ import pytest
 
 from ov3d_perception.errors import ConfigError, DataError
 from ov3d_perception.queries import make_queries
+from ov3d_perception.text.bank import BankEncoder
 from ov3d_perception.types import Frame
 from ov3d_trainer.config import SourceConfig
-from ov3d_trainer.evaluation.student import NOWHERE
+from ov3d_trainer.evaluation.student import NOWHERE, ask_for
 from ov3d_trainer.evaluation.submission import (
     Submission,
     classes_of_labels,
@@ -19,7 +20,7 @@ from ov3d_trainer.evaluation.submission import (
     truth_of,
 )
 from ov3d_trainer.scores import count_confusion
-from ov3d_trainer.vocabulary import parse_vocabulary
+from ov3d_trainer.vocabulary import parse_vocabulary, read_vocabulary
 
 NUSCENES = layout_of(SourceConfig(kind="nuscenes", split="mini_val"))
 KITTI = layout_of(SourceConfig(kind="kitti", split="08"))
@@ -95,6 +96,14 @@ def test_label_that_is_no_class_is_named(bank):
     words = parse_vocabulary({"labels": ["car", "person", "building"]})
     with pytest.raises(ConfigError, match=r"'person', 'building' of the vocabulary is no class of nuScenes-lidarseg"):
         classes_of_labels(make_queries(words.labels, bank), words, NUSCENES)
+
+
+@pytest.mark.parametrize(("name", "layout"), [("nuscenes", NUSCENES), ("kitti", KITTI)])
+def test_shipped_vocabulary_names_every_class_once(configs, name, layout):
+    words = read_vocabulary(configs / f"{name}_vocabulary.yaml")
+    text = BankEncoder(words.names, np.eye(len(words.names), dtype=np.float32), "test:axes")
+    rows = classes_of_labels(ask_for(words, None, text), words, layout)
+    assert rows.tolist() == list(range(len(layout.classes)))
 
 
 def test_label_that_stands_for_two_classes_is_named_unless_its_name_decides(bank):
