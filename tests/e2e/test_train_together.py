@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from ov3d_perception.errors import ConfigError
-from ov3d_trainer import train as training
+from ov3d_trainer import steps as training
 from ov3d_trainer.checkpoint import load_checkpoint
 from ov3d_trainer.config import load_config
 from ov3d_trainer.report import read_metrics

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,22 +65,17 @@ def _add_train(commands: Any) -> None:
 
 def _run_train(options: argparse.Namespace) -> None:
     from .config import load_config
-    from .report import read_metrics
-    from .train import METRICS_FILE, train
+    from .report import read_metrics, training_text
+    from .run_folder import METRICS_FILE
+    from .train import train
 
     if options.resume and options.restart:
         raise ConfigError("--resume and --restart exclude each other. Give one.")
     path = train(load_config(options.config, options.settings), resume=options.resume, restart=options.restart)
-    metrics = read_metrics(path.parent / METRICS_FILE)
-    if not metrics:
-        print(f"{path}: nothing to do")
+    if int(os.environ.get("RANK", "0")) > 0:  # of torchrun's processes the first speaks
         return
-    tail = metrics[-min(len(metrics), 25) :]
-    means = {key: sum(record[key] for record in tail) / len(tail) for key in ("loss", "agreement", "seconds")}
-    print(
-        f"{path}: step {metrics[-1]['step']}, over the last {len(tail)} records: loss {means['loss']:.4f}, agreement "
-        f"with the teacher {100 * means['agreement']:.1f} % of voxels, {means['seconds']:.3f} s a step."
-    )
+    metrics = read_metrics(path.parent / METRICS_FILE)
+    print(f"{path}: {training_text(metrics) if metrics else 'nothing to do'}")
 
 
 def _add_cache(commands: Any) -> None:
@@ -90,6 +86,9 @@ def _add_cache(commands: Any) -> None:
     )
     _add_config(parser)
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes at work at once (default 1)")
+    parser.add_argument(
+        "--ray", nargs="?", const="", metavar="ADDRESS", help="on a Ray cluster; without address on one started here"
+    )
     parser.set_defaults(run=_run_cache)
 
 
@@ -97,18 +96,20 @@ def _run_cache(options: argparse.Namespace) -> None:
     from .config import load_config
     from .data.cache import fill_cache
     from .data.dataset import cached_parts, is_simulated, open_source
+    from .work import Workers
 
+    workers = Workers(jobs=options.jobs, ray=options.ray)
     config = load_config(options.config, options.settings)
     if not config.cache:
         raise ConfigError("cache: the configuration names no folder. Set cache=FOLDER.")
     for name, part in (("data", config.data), ("evaluation", config.evaluation)):
         for source in cached_parts(open_source(part, config.cache)) if is_simulated(part) else []:
-            new = fill_cache(source, jobs=options.jobs, title=name)
+            new = fill_cache(source, workers, title=name)
             print(f"{name}: {len(source)} samples in {source.folder}, {new} of them new")
     if config.teacher.keep:
         from .prepared import fill_supervision
 
-        print("teacher: supervision of {} samples, {} of them new".format(*fill_supervision(config, jobs=options.jobs)))
+        print("teacher: supervision of {} samples, {} of them new".format(*fill_supervision(config, workers)))
 
 
 def _add_image_tower(commands: Any) -> None:

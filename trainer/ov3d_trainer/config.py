@@ -183,7 +183,8 @@ class TrainConfig:
     `data` is trained on, `evaluation` measured on (see `evaluation_source`). `cache`: folder for samples
     that are slow to make; empty for none. `vocabulary`: a vocabulary file. `text`: a bank (.npz) or a folder with a
     text tower. `out`: folder for checkpoints, metrics and plot. `threads` 0 leaves the choice to torch.
-    `device`: auto (a GPU where there is one), cpu or cuda.
+    `device`: auto (a GPU where there is one), cpu or cuda. `precision` fp32, or bf16: convolutions in bfloat16.
+    `tensorboard`: write events too.
 
     A step sees `accumulate` batches of `batch` sweeps before it changes the weights. `average`: how much of the moving
     average of the weights is kept in a step (0.999; 0 for none); checkpoints then hold the average.
@@ -210,6 +211,8 @@ class TrainConfig:
     seed: int = 0
     threads: int = 0
     device: str = "auto"
+    precision: str = "fp32"
+    tensorboard: bool = False
     log_every: int = 1
     checkpoint_every: int = 200
 
@@ -262,6 +265,7 @@ def check_config(config: TrainConfig) -> None:
     _expect(config.batch <= 64, "batch", "at most 64", config.batch)
     _expect(0 <= config.average < 1, "average", "a share from 0 to 1", config.average)
     _expect(config.device in DEVICES, "device", " or ".join(DEVICES), config.device)
+    _expect(config.precision in PRECISIONS, "precision", " or ".join(PRECISIONS), config.precision)
     _expect(config.optimiser.kind in OPTIMISERS, "optimiser.kind", " or ".join(OPTIMISERS), config.optimiser.kind)
     _expect(config.threads >= 0, "threads", "0 or more", config.threads)
     _expect(config.seed >= 0, "seed", "0 or more", config.seed)
@@ -306,3 +310,4 @@ SCHEDULES = ("one_cycle", "cosine", "poly", "constant")
 OPTIMISERS = ("adamw", "sgd")
 DEVICES = ("auto", "cpu", "cuda")
 VIEW_WEIGHTS = ("equal", "near")
+PRECISIONS = ("fp32", "bf16")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from ov3d_perception.errors import ConfigError, DataError
 from ov3d_perception.text.encoder import TextEncoder
@@ -28,12 +26,14 @@ from .teacher import make_teacher
 from .teacher.base import FeatureSupervision, Supervision, Teacher
 from .text import open_text
 from .vocabulary import WordList, read_vocabulary
+from .whole_files import remove_leftovers
+from .work import ALONE, RowWork, Workers, work_on
 
 _KEPT_BYTES = 4_000_000_000
 """Prepared samples are kept in memory up to this size: about 1 MB each for a 32-beam lidar, 30 with CLIP's features
 without superpixels."""
 _CHUNK = 4
-"""Samples that a process prepares in a row."""
+"""Samples that a process of several prepares in a row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class PreparedSamples:
     def __init__(self, source: DataSet, teacher: Teacher, folder: Path | None = None, *, codebook: int = 0) -> None:
         self._source = source
         self._teacher = teacher
-        self._folder = folder
+        self.folder = folder
         self._codebook = codebook
         self._kept: dict[int, Prepared] = {}
         self._kept_bytes = 0
@@ -77,7 +77,7 @@ class PreparedSamples:
 
     def path(self, index: int) -> Path | None:
         """Return where a sample's supervision is kept, None without a folder."""
-        return None if self._folder is None else self._folder / f"{self._source.key(index)}.npz"
+        return None if self.folder is None else self.folder / f"{self._source.key(index)}.npz"
 
     def prepare(self, index: int) -> Prepared:
         """Return a sample from the folder, or make it; it is not kept in memory."""
@@ -129,7 +129,7 @@ class ConsolidatedSamples(PreparedSamples):
         )
 
     def _see(self, row: int) -> Seen:
-        prepared = self._alone[row] if self._folder is None else self._alone.prepare(row)
+        prepared = self._alone[row] if self.folder is None else self._alone.prepare(row)
         return Seen(
             name=prepared.name,
             points=prepared.frame.points,
@@ -215,41 +215,21 @@ def _source_facts(config: SourceConfig) -> list[object]:
     ]  # fmt: skip
 
 
-def fill_supervision(config: TrainConfig, *, jobs: int = 1) -> tuple[int, int]:
-    """Make the supervision that is missing, in `jobs` processes; return how much there is, and how much was new."""
+def fill_supervision(config: TrainConfig, workers: Workers = ALONE) -> tuple[int, int]:
+    """Make the supervision that is missing; return how much there is, and how much was new."""
     if config.teacher.neighbours:
-        fill_supervision(_alone(config), jobs=jobs)
+        fill_supervision(_alone(config), workers)
     samples = prepare_data(config).samples
     missing = [row for row in range(len(samples)) if not _is_there(samples, row)]
-    bar = tqdm(total=len(missing), desc="teacher", disable=not sys.stderr.isatty())
-    if jobs < 2:
-        for row in missing:
-            samples.prepare(row)
-            bar.update()
-        return len(samples), len(missing)
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
-    chunks = [missing[at : at + _CHUNK] for at in range(0, len(missing), _CHUNK)]
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_open_here, initargs=(config,)) as pool:
-        for made in pool.map(_prepare_rows, chunks):
-            bar.update(made)
+    if samples.folder is not None:
+        remove_leftovers(samples.folder)
+    work_on(missing, samples.prepare, partial(_open_elsewhere, config), workers, chunk=_CHUNK, title="teacher")
     return len(samples), len(missing)
 
 
-_here: list[PreparedSamples] = []
-"""What a worker process has opened: a teacher is loaded once per process."""
-
-
-def _open_here(config: TrainConfig) -> None:
+def _open_elsewhere(config: TrainConfig) -> RowWork:
     torch.set_num_threads(1)
-    _here.append(prepare_data(config).samples)
-
-
-def _prepare_rows(rows: Sequence[int]) -> int:
-    for row in rows:
-        _here[0].prepare(row)
-    return len(rows)
+    return prepare_data(config).samples.prepare
 
 
 def _is_there(samples: PreparedSamples, row: int) -> bool:
