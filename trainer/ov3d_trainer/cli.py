@@ -13,6 +13,7 @@ from typing import Any
 
 from ov3d_perception.errors import ConfigError, Ov3dError
 
+from .clip_command import add_demo_clip, add_dense_zero_shot
 from .settings import add_settings_option
 from .simulate_command import add_simulate
 from .text_tower_command import add_text_tower
@@ -41,6 +42,8 @@ def _make_parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_cache(commands)
     _add_image_tower(commands)
+    add_demo_clip(commands)
+    add_dense_zero_shot(commands)
     _add_evaluate(commands)
     _add_teacher(commands)
     _add_benchmark(commands)
