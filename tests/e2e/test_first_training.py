@@ -45,7 +45,11 @@ def smaller(command: list[str]) -> list[str]:
 
 @pytest.mark.parametrize(
     ("title", "bundle"),
-    [("nuScenes' layout", "street_bundle"), ("ScanNet's layout", "room_bundle"), ("Your own recording", "robot_bundle")],
+    [
+        ("nuScenes' layout", "street_bundle"),
+        ("ScanNet's layout", "room_bundle"),
+        ("Your own recording", "robot_bundle"),
+    ],
 )
 def test_commands_lead_to_a_bundle(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, title: str, bundle: str

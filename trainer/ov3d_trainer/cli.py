@@ -185,13 +185,13 @@ def _add_teacher(commands: Any) -> None:
 def _run_teacher(options: argparse.Namespace) -> None:
     from .config import load_config
     from .data.dataset import parse_source
-    from .evaluation.command import write_report
     from .teacher_quality import measure_teacher, teacher_text
+    from .whole_files import write_whole
 
     config = load_config(options.config, options.settings)
     report = measure_teacher(config, parse_source(options.data, config.data) if options.data else None)
     if options.out:
-        write_report(options.out, json.dumps(report, indent=1))
+        write_whole(options.out, json.dumps(report, indent=1))
     print(teacher_text(report))
 
 

@@ -18,7 +18,7 @@ from ..distributed import own_device
 from ..teacher import Teacher, make_teacher
 from ..text import open_text
 from ..vocabulary import WordList, read_vocabulary
-from ..whole_files import written_whole
+from ..whole_files import write_whole
 from .measure import Findings, evaluate
 from .page import page
 from .student import Repeats, Student, ask_for
@@ -158,18 +158,9 @@ def _describe(config: SourceConfig) -> str:
     return f"{config.kind} {config.path}{splits.get(config.kind, '')}"
 
 
-def write_report(path: Path, text: str) -> None:
-    """Write a text atomically; `DataError` where that fails."""
-    try:
-        with written_whole(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"report {path}: cannot be written ({error.strerror}).") from error
-
-
 def save_findings(path: Path, findings: Findings) -> Path:
     """Write the report as JSON and the page beside it, each atomically; return the page's path."""
     html = path.with_suffix(".html")
     for target, text in ((path, json.dumps(findings.report, indent=1)), (html, page(findings))):
-        write_report(target, text)
+        write_whole(target, text)
     return html

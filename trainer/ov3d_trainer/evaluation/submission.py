@@ -190,11 +190,8 @@ def _number(value: float) -> float | None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    try:
-        with written_whole(path) as temporary:
-            temporary.write_bytes(content)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror}). Check folder and free space.") from error
+    with written_whole(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def truth_of(labels: NDArray[np.int32], names: Sequence[str], layout: Layout) -> NDArray[np.int64]:
