@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("embreex", reason="the simulator needs embreex")
@@ -16,6 +17,7 @@ from ov3d_perception.bags import read_bag_frames
 from ov3d_perception.engine import Engine
 from ov3d_perception.queries import make_queries
 from ov3d_trainer.cli import main as trainer
+from ov3d_trainer.data.recordings import BagSamples
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +26,17 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     arguments = ["simulated", "--seed", "41", "--frames", "3", "--image-size", "192x108", "--out", str(folder)]
     assert make_bag([*arguments, "--quiet"]) == 0
     return folder
+
+
+def test_samples_of_a_recording_know_where_the_lidar_stood(recording: Path) -> None:
+    first, last = (BagSamples(path=recording).without_images(row).place for row in (0, 2))
+    assert first is not None
+    assert last is not None
+    assert first.recording == last.recording == "drive"
+    moved = np.linalg.norm(last.world_from_lidar[:3, 3] - first.world_from_lidar[:3, 3])
+    assert 0.1 < moved < 20.0
+    nowhere = BagSamples(path=recording, fixed_frame="nobody", cameras=False)
+    assert nowhere.without_images(0).place is None
 
 
 def test_recording_becomes_a_bundle(

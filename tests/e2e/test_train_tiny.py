@@ -141,3 +141,9 @@ def test_wrong_command_line_is_one_line_and_code_2(arguments, words, capsys):
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith(("ConfigError", "ModelError"))
     assert words in error
+
+
+def test_levels_that_the_network_does_not_have_are_refused(settings, tmp_path):
+    config = load_config(settings[0], [*settings[1], f"out={tmp_path / 'run'}", "inputs.levels=4"])
+    with pytest.raises(ConfigError, match=r"inputs\.levels: narrow has 5 levels, got 4"):
+        train(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 from ov3d_perception.errors import ConfigError, Ov3dError
 
+from .clip_command import add_demo_clip, add_dense_zero_shot
 from .settings import add_settings_option
 from .simulate_command import add_simulate
 from .text_tower_command import add_text_tower
@@ -40,7 +42,10 @@ def _make_parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_cache(commands)
     _add_image_tower(commands)
+    add_demo_clip(commands)
+    add_dense_zero_shot(commands)
     _add_evaluate(commands)
+    _add_teacher(commands)
     _add_benchmark(commands)
     _add_make_bank(commands)
     add_simulate(commands)
@@ -93,7 +98,7 @@ def _add_cache(commands: Any) -> None:
 def _run_cache(options: argparse.Namespace) -> None:
     from .config import load_config
     from .data.cache import fill_cache
-    from .data.dataset import cached_parts, open_source
+    from .data.dataset import cached_parts, is_simulated, open_source
     from .work import Workers
 
     workers = Workers(jobs=options.jobs, ray=options.ray)
@@ -101,7 +106,7 @@ def _run_cache(options: argparse.Namespace) -> None:
     if not config.cache:
         raise ConfigError("cache: the configuration names no folder. Set cache=FOLDER.")
     for name, part in (("data", config.data), ("evaluation", config.evaluation)):
-        for source in cached_parts(open_source(part, config.cache)) if part.kind else []:
+        for source in cached_parts(open_source(part, config.cache)) if is_simulated(part) else []:
             new = fill_cache(source, workers, title=name)
             print(f"{name}: {len(source)} samples in {source.folder}, {new} of them new")
     if config.teacher.keep:
@@ -128,27 +133,66 @@ def _run_image_tower(options: argparse.Namespace) -> None:
 
 
 def _add_evaluate(commands: Any) -> None:
-    parser = commands.add_parser("evaluate", help="measure a student", description="Measure a trained student.")
+    parser = commands.add_parser(
+        "evaluate",
+        help="measure a student",
+        description="Measure a trained student: JSON, one HTML page, and predictions for the official tools.",
+    )
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
     parser.add_argument(
         "--data", default="", metavar="KIND:WHAT", help="street:100-107, nuscenes:FOLDER, bag:FOLDER, ..."
     )
+    add_settings_option(parser, example="evaluation.version=v1.0-mini evaluation.split=mini_val")
     parser.add_argument("--text", default="", metavar="PATH", help="bank; default: the run's")
     parser.add_argument("--vocabulary", default="", metavar="YAML", help="default: the run's")
+    parser.add_argument("--threshold", type=float, metavar="COSINE", help="less is unlabelled; default: vocabulary's")
+    parser.add_argument("--repeats", type=int, default=1, metavar="N", help="average over N voxelisations (default 1)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the repeats' random moves (default 0)")
+    parser.add_argument("--no-teacher", dest="teacher", action="store_false", help="the student alone, without images")
+    parser.add_argument("--submission", type=Path, metavar="FOLDER", help="write predictions in the official layout")
+    parser.add_argument("--pictures", type=int, default=3, metavar="N", help="samples shown on the page (default 3)")
     parser.add_argument("--out", type=Path, metavar="JSON", help="default: evaluation.json beside the checkpoint")
     parser.set_defaults(run=_run_evaluate)
 
 
 def _run_evaluate(options: argparse.Namespace) -> None:
-    from .evaluate import evaluate_checkpoint, report_text, save_report
+    from .evaluation.command import EvaluationOptions, evaluate_checkpoint, save_findings
+    from .evaluation.text import report_text
 
-    report = evaluate_checkpoint(
-        options.checkpoint, data=options.data, text=options.text, vocabulary=options.vocabulary
-    )
+    names = (
+        "checkpoint", "data", "text", "vocabulary", "threshold", "repeats", "seed", "teacher", "submission", "pictures"
+    )  # fmt: skip
+    given = {name: getattr(options, name) for name in names}
+    findings = evaluate_checkpoint(EvaluationOptions(settings=tuple(options.settings), **given))
     out = options.out or options.checkpoint.with_name("evaluation.json")
-    save_report(out, report)
-    print(report_text(report))
-    print(f"written to {out}")
+    page = save_findings(out, findings)
+    print(report_text(findings.report))
+    print(f"written to {out} and {page}")
+
+
+def _add_teacher(commands: Any) -> None:
+    parser = commands.add_parser(
+        "teacher",
+        help="measure a teacher",
+        description="Hold what a teacher says about points against their truth, before anybody learns from it.",
+    )
+    _add_config(parser)
+    parser.add_argument("--data", default="", metavar="KIND:WHAT", help="default: the configuration's own")
+    parser.add_argument("--out", type=Path, metavar="JSON")
+    parser.set_defaults(run=_run_teacher)
+
+
+def _run_teacher(options: argparse.Namespace) -> None:
+    from .config import load_config
+    from .data.dataset import parse_source
+    from .teacher_quality import measure_teacher, teacher_text
+    from .whole_files import write_whole
+
+    config = load_config(options.config, options.settings)
+    report = measure_teacher(config, parse_source(options.data, config.data) if options.data else None)
+    if options.out:
+        write_whole(options.out, json.dumps(report, indent=1))
+    print(teacher_text(report))
 
 
 def _add_benchmark(commands: Any) -> None:

@@ -8,16 +8,19 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ov3d_perception.errors import ConfigError, DataError
 from ov3d_perception.text.encoder import TextEncoder
 from ov3d_perception.types import Frame
 
-from .config import SourceConfig, TrainConfig
+from .codebook import with_codebook
+from .config import SourceConfig, TeacherConfig, TrainConfig
+from .consolidate import Seen, consolidate
 from .data.cache import cache_key
 from .data.dataset import is_simulated, open_source
-from .data.sample import DataSet
+from .data.sample import DataSet, Place
 from .supervision_files import SUPERVISION_FORMAT, read_supervision, write_supervision
 from .teacher import make_teacher
 from .teacher.base import FeatureSupervision, Supervision, Teacher
@@ -26,32 +29,38 @@ from .vocabulary import WordList, read_vocabulary
 from .whole_files import remove_leftovers
 from .work import ALONE, RowWork, Workers, work_on
 
-_KEPT_SAMPLES = 2000
-"""Prepared samples kept in memory, about 1 MB each for a 32-beam lidar."""
+_KEPT_BYTES = 4_000_000_000
+"""Prepared samples are kept in memory up to this size: about 1 MB each for a 32-beam lidar, 30 with CLIP's features
+without superpixels."""
 _CHUNK = 4
 """Samples that a process of several prepares in a row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A sweep with its supervision."""
+    """A sweep with its supervision, its name and where it was taken."""
 
     frame: Frame
     supervision: Supervision | FeatureSupervision
+    name: str = ""
+    place: Place | None = None
 
 
 class PreparedSamples:
     """The samples of a source with the teacher's supervision, made once and then kept in memory.
 
-    With a `folder`, supervision is kept there too, a file per sample that appears when it is complete: a killed writer
-    leaves nothing half-written, several writers do not disturb each other, and images are read but once.
+    `codebook`: most vectors that a sample keeps, 0 for all. With a `folder`, supervision is kept there too, a file per
+    sample that appears when it is complete: a killed writer leaves nothing half-written, several writers do not disturb
+    each other, and images are read but once.
     """
 
-    def __init__(self, source: DataSet, teacher: Teacher, folder: Path | None = None) -> None:
+    def __init__(self, source: DataSet, teacher: Teacher, folder: Path | None = None, *, codebook: int = 0) -> None:
         self._source = source
         self._teacher = teacher
         self.folder = folder
+        self._codebook = codebook
         self._kept: dict[int, Prepared] = {}
+        self._kept_bytes = 0
 
     def __len__(self) -> int:
         return len(self._source)
@@ -59,28 +68,84 @@ class PreparedSamples:
     def __getitem__(self, index: int) -> Prepared:
         if index in self._kept:
             return self._kept[index]
-        prepared = self.make(index)
-        if len(self._kept) < _KEPT_SAMPLES:
+        prepared = self.prepare(index)
+        size = _bytes_of(prepared)
+        if self._kept_bytes + size <= _KEPT_BYTES:
             self._kept[index] = prepared
+            self._kept_bytes += size
         return prepared
 
     def path(self, index: int) -> Path | None:
         """Return where a sample's supervision is kept, None without a folder."""
         return None if self.folder is None else self.folder / f"{self._source.key(index)}.npz"
 
-    def make(self, index: int) -> Prepared:
-        """Read or make a sample, without keeping it in memory."""
+    def prepare(self, index: int) -> Prepared:
+        """Return a sample from the folder, or make it; it is not kept in memory."""
         path = self.path(index)
         if path is not None and path.is_file():
-            frame = self._source.without_images(index).frame
+            sample = self._source.without_images(index)
             supervision = read_supervision(path)
-            _check_fit(path, supervision, frame)
-            return Prepared(frame=frame, supervision=supervision)
-        sample = self._source[index]
-        supervision = self._teacher.supervise(sample)
+            _check_fit(path, supervision, sample.frame)
+            return Prepared(name=sample.name, frame=sample.frame, place=sample.place, supervision=supervision)
+        made = self._make(index)
+        if self._codebook and isinstance(made.supervision, FeatureSupervision):
+            made = replace(made, supervision=with_codebook(made.supervision, self._codebook))
         if path is not None:
-            write_supervision(path, supervision)
-        return Prepared(frame=replace(sample.frame, cameras=()), supervision=supervision)
+            write_supervision(path, made.supervision)
+        return made
+
+    def _make(self, index: int) -> Prepared:
+        sample = self._source[index]
+        return Prepared(
+            name=sample.name,
+            frame=replace(sample.frame, cameras=()),
+            place=sample.place,
+            supervision=self._teacher.supervise(sample),
+        )
+
+
+class ConsolidatedSamples(PreparedSamples):
+    """Prepared samples that have also been told what their neighbours in the recording saw; see `consolidate`."""
+
+    def __init__(self, alone: PreparedSamples, options: TeacherConfig, folder: Path | None = None) -> None:
+        super().__init__(alone._source, alone._teacher, folder, codebook=options.codebook)
+        self._alone = alone
+        self._options = options
+        self._near: dict[int, Seen] = {}
+
+    def _make(self, index: int) -> Prepared:
+        reach = self._options.neighbours
+        first, last = max(0, index - reach), min(len(self) - 1, index + reach)
+        self._near = {row: self._near.get(row) or self._see(row) for row in range(first, last + 1)}
+        own = self._near[index]
+        others = [
+            replace(seen, factor=self._options.neighbour_factor ** abs(row - index))
+            for row, seen in self._near.items()
+            if row != index and _recording(seen) == _recording(own)
+        ]
+        supervision = consolidate(own, others, self._options.neighbour_voxel_m)
+        return Prepared(
+            name=own.name, frame=self._source.without_images(index).frame, place=own.place, supervision=supervision
+        )
+
+    def _see(self, row: int) -> Seen:
+        prepared = self._alone[row] if self.folder is None else self._alone.prepare(row)
+        return Seen(
+            name=prepared.name,
+            points=prepared.frame.points,
+            place=prepared.place,
+            supervision=prepared.supervision,
+        )
+
+
+def _bytes_of(prepared: Prepared) -> int:
+    """Return the size of a sample's arrays."""
+    arrays = [getattr(part, name) for part in (prepared.frame, prepared.supervision) for name in type(part).__slots__]
+    return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
+
+
+def _recording(seen: Seen) -> str | None:
+    return None if seen.place is None else seen.place.recording
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +155,7 @@ class TrainingData:
     words: WordList
     encoder: TextEncoder
     teacher: Teacher
+    source: DataSet
     samples: PreparedSamples
 
 
@@ -100,8 +166,22 @@ def prepare_data(config: TrainConfig, device: torch.device | None = None) -> Tra
     if not len(source):
         raise DataError("data: the data set has no samples. Check `data`.")
     teacher = make_teacher(config.teacher, words, encoder, source[0], device)
-    samples = PreparedSamples(source, teacher, supervision_folder(config, teacher))
-    return TrainingData(words=words, encoder=encoder, teacher=teacher, samples=samples)
+    samples = _prepared(config, source, teacher)
+    return TrainingData(words=words, encoder=encoder, teacher=teacher, source=source, samples=samples)
+
+
+def _prepared(config: TrainConfig, source: DataSet, teacher: Teacher) -> PreparedSamples:
+    folder, own = supervision_folder(config, teacher), config.teacher
+    if not own.neighbours:
+        return PreparedSamples(source, teacher, folder, codebook=own.codebook)
+    alone = PreparedSamples(source, teacher, supervision_folder(_alone(config), teacher), codebook=own.codebook)
+    return ConsolidatedSamples(alone, own, folder)
+
+
+def _alone(config: TrainConfig) -> TrainConfig:
+    """Return the configuration whose samples know nothing of each other."""
+    plain = {name: getattr(TeacherConfig, name) for name in ("neighbours", "neighbour_voxel_m", "neighbour_factor")}
+    return replace(config, teacher=replace(config.teacher, **plain))
 
 
 def supervision_folder(config: TrainConfig, teacher: Teacher) -> Path | None:
@@ -114,6 +194,8 @@ def supervision_folder(config: TrainConfig, teacher: Teacher) -> Path | None:
     if not config.cache:
         raise ConfigError("teacher.keep: supervision is kept in `cache`, which names no folder. Set cache=FOLDER.")
     facts = [SUPERVISION_FORMAT, _source_facts(config.data), asdict(config.teacher), list(teacher.targets.names)]
+    if config.teacher.neighbours:  # who stands next to a sample
+        facts.append([config.data.every, config.data.frames])
     digest = hashlib.sha256(json.dumps(facts).encode())
     for name in (config.teacher.path, config.teacher.pretrained):
         if name and Path(name).is_file():
@@ -129,23 +211,25 @@ def _source_facts(config: SourceConfig) -> list[object]:
         return [cache_key(config)]
     return [
         config.kind, str(Path(config.path).resolve()), config.version, config.sweeps, config.image_width, config.views,
-        config.topic, config.fixed_frame, config.max_skew_s,
+        config.topic, config.fixed_frame, config.max_skew_s, config.label_set,
     ]  # fmt: skip
 
 
 def fill_supervision(config: TrainConfig, workers: Workers = ALONE) -> tuple[int, int]:
     """Make the supervision that is missing; return how much there is, and how much was new."""
+    if config.teacher.neighbours:
+        fill_supervision(_alone(config), workers)
     samples = prepare_data(config).samples
     missing = [row for row in range(len(samples)) if not _is_there(samples, row)]
     if samples.folder is not None:
         remove_leftovers(samples.folder)
-    work_on(missing, samples.make, partial(_open_elsewhere, config), workers, chunk=_CHUNK, title="teacher")
+    work_on(missing, samples.prepare, partial(_open_elsewhere, config), workers, chunk=_CHUNK, title="teacher")
     return len(samples), len(missing)
 
 
 def _open_elsewhere(config: TrainConfig) -> RowWork:
     torch.set_num_threads(1)
-    return prepare_data(config).samples.make
+    return prepare_data(config).samples.prepare
 
 
 def _is_there(samples: PreparedSamples, row: int) -> bool:

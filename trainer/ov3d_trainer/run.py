@@ -93,6 +93,8 @@ def make_model(config: TrainConfig, spec: InputSpec, targets: Targets) -> Sparse
         anchors=len(targets.names) if config.network.anchors else 0,
         anchor_temperature=config.network.anchor_temperature,
     )
+    if network.levels != spec.levels:
+        raise ConfigError(f"inputs.levels: {network.architecture} has {network.levels} levels, got {spec.levels}.")
     model = SparseUNet(network, backend=config.network.backend, seed=config.seed, precision=config.precision)
     if model.anchors is not None:
         model.anchors.text.copy_(torch.from_numpy(targets.text))

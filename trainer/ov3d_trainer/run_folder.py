@@ -12,7 +12,7 @@ from ov3d_perception.errors import ConfigError
 from .checkpoint import Checkpoint, save_checkpoint
 from .config import TrainConfig, save_config
 from .report import loss_figure, read_metrics, save_figure
-from .whole_files import disk_errors, remove_leftovers, replace_link, written_whole
+from .whole_files import disk_errors, remove_leftovers, replace_link, write_whole, written_whole
 
 CHECKPOINT_FILE = "checkpoint.pt"
 METRICS_FILE = "metrics.jsonl"
@@ -81,8 +81,7 @@ class RunFolder:
     def _keep_metrics_before(self, step: int) -> None:
         path = self.path / METRICS_FILE
         kept = [record for record in read_metrics(path) if record["step"] <= step] if path.exists() and step else []
-        with written_whole(path) as temporary:
-            temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+        write_whole(path, "".join(json.dumps(record) + "\n" for record in kept))
 
 
 def link_latest(out: Path) -> None:

@@ -59,14 +59,14 @@ def _run_street(options: argparse.Namespace) -> None:
 
 
 def _run_room(options: argparse.Namespace) -> None:
-    """Write scans of simulated rooms as ScanNet folders, scene0000_00 and so on."""
+    """Write scans of simulated rooms as ScanNet folders, scene0000_00 and so on; every fifth is of split val."""
     from concurrent.futures import ProcessPoolExecutor
     from functools import partial
     from multiprocessing import get_context
 
     from tqdm import tqdm
 
-    from .data.scannet.writer import write_room
+    from .data.scannet.writer import write_room, write_splits
 
     _check(options)
     if options.out.exists() and any(options.out.iterdir()) and not options.overwrite:
@@ -80,7 +80,9 @@ def _run_room(options: argparse.Namespace) -> None:
         written = pool.map(write, (options.seed + number for number in numbers), numbers)
         for _ in tqdm(written, total=len(numbers), unit="room", disable=not sys.stderr.isatty()):
             pass
-    print(f"{options.out}: {options.scenes} scans of {options.views} images each")
+    splits = write_splits(options.out, options.scenes)
+    listed = ", ".join(f"{len(names)} for {split}" for split, names in splits.items())
+    print(f"{options.out}: {options.scenes} scans of {options.views} images each ({listed})")
 
 
 def _check(options: argparse.Namespace) -> None:

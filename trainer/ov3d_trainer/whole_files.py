@@ -33,6 +33,12 @@ def written_whole(path: Path) -> Iterator[Path]:
             os.close(lock)
 
 
+def write_whole(path: Path, content: str) -> None:
+    """Write a text that appears under its name when it is complete; `DataError` where the disk is full or refuses."""
+    with written_whole(path) as temporary:
+        temporary.write_text(content, encoding="utf-8")
+
+
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
     """Raise what the operating system says about writing to `path` as a `DataError`."""

@@ -10,13 +10,15 @@ import pytest
 pytest.importorskip("embreex", reason="the simulator needs embreex")
 
 from ov3d_trainer.cli import main
+from ov3d_trainer.data.scannet.reader import names_of_split
+from ov3d_trainer.data.scannet.writer import write_splits
 
 
 def test_rooms_become_scans_numbered_from_zero(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "scannet"
     arguments = ["--scenes", "2", "--views", "2", "--seed", "5", "--jobs", "1"]
     assert main(["simulate", "room", "--out", str(out), *arguments]) == 0
-    assert "2 scans of 2 images each" in capsys.readouterr().out
+    assert "2 scans of 2 images each (2 for train, 0 for val)" in capsys.readouterr().out
     scans = sorted(path.name for path in (out / "scans").iterdir())
     assert scans == ["scene0000_00", "scene0001_00"]
     described = [(out / "scans" / name / f"{name}_objects.json").read_text() for name in scans]
@@ -41,3 +43,11 @@ def test_number_out_of_range_is_refused_before_anything_is_written(
     assert main(["simulate", world, "--scenes", "1", "--out", str(out), *wrong]) == 2
     assert " ".join(wrong) in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_every_fifth_scan_is_kept_for_evaluation(tmp_path: Path) -> None:
+    write_splits(tmp_path, 11)
+    assert names_of_split(tmp_path, "val") == ("scene0004_00", "scene0009_00")
+    train = names_of_split(tmp_path, "train")
+    assert train is not None
+    assert len(train) == 9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -142,6 +143,23 @@ def test_one_window_without_flip_is_the_plain_grid(visual: Any) -> None:
     with torch.no_grad():
         wanted = dense_features(visual, normal, "clearclip")[0]
     np.testing.assert_allclose(dense.features(picture).numpy(), wanted.numpy(), atol=1e-5)
+
+
+def test_global_feature_is_the_towers_own(visual: Any) -> None:
+    picture = np.random.default_rng(3).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    dense = DenseClip(visual, DenseOptions(short_side=64))
+    with torch.no_grad():
+        own = visual(torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255.0)[0]
+    np.testing.assert_allclose(dense.global_feature(picture).numpy(), (own / own.norm()).numpy(), atol=1e-5)
+
+
+def test_edits_taken_together_are_the_edits_taken_alone(visual: Any) -> None:
+    picture = np.random.default_rng(4).integers(0, 256, (40, 72, 3), dtype=np.uint8)
+    options = DenseOptions(short_side=40, window=24, stride=16, flip=True)
+    together = DenseClip(visual, options).features_of_edits(picture, EDITS)
+    for edit, found in zip(EDITS, together, strict=True):
+        alone = DenseClip(visual, replace(options, edit=edit)).features(picture)
+        torch.testing.assert_close(found, alone, atol=1e-6, rtol=0)
 
 
 def test_windows_cover_everything_and_end_with_the_image(visual: Any) -> None:

@@ -50,6 +50,9 @@ def test_scans_come_with_image_labels_and_pose(root: Path) -> None:
     assert sample.point_labels is not None
     assert [CLASSES[row] if row != UNKNOWN else "" for row in sample.point_labels] == ["car", "car", ""]
     assert sample.rig is not None
+    assert sample.place is not None
+    assert sample.place.recording == "08"
+    np.testing.assert_array_equal(sample.place.world_from_lidar, sample.rig.global_from_ego[103_900_000])
     # the first camera looks along the lidar's x axis: 2 m along its z axis is 2 m of x
     start = source[0].rig
     assert start is not None
@@ -85,6 +88,7 @@ def test_sequence_without_labels_or_poses_is_fine(root: Path) -> None:
     sample = KittiSequences(root, split="08", cameras=False)[0]
     assert sample.point_labels is None
     assert sample.rig is None
+    assert sample.place is None
     assert sample.frame.cameras == ()
 
 

@@ -42,6 +42,13 @@ def test_keyframes_come_with_points_images_and_labels(root: Path) -> None:
     np.testing.assert_allclose(view.camera_from_lidar[:3, 3], [0.0, -0.5, -0.9], atol=1e-9)
 
 
+def test_a_sample_knows_its_drive_and_where_the_lidar_stood(root: Path) -> None:
+    place = open_all(root, cameras=False)[0].place
+    assert place is not None
+    assert place.recording == "scene-0061"
+    np.testing.assert_allclose(place.world_from_lidar[:3, 3], [100.0, 201.0, 2.0], atol=1e-9)  # see the boxes below
+
+
 def test_boxes_lie_in_the_lidars_frame(root: Path) -> None:
     (box,) = open_all(root)[0].boxes
     # The car heads along the global y axis (yaw 90 degrees); its lidar is at (100, 201, 2), turned as the car.

@@ -1,7 +1,15 @@
 import pytest
 
 from ov3d_perception.errors import ConfigError
-from ov3d_trainer.config import TrainConfig, config_from_dict, config_to_dict, load_config, save_config
+from ov3d_trainer.config import (
+    SourceConfig,
+    TrainConfig,
+    config_from_dict,
+    config_to_dict,
+    evaluation_source,
+    load_config,
+    save_config,
+)
 
 
 def write(tmp_path, text):
@@ -100,3 +108,12 @@ def test_saved_configuration_reads_back_equal(tmp_path):
 )
 def test_shipped_configurations_are_valid(configs, name):
     assert load_config(configs / name).steps > 0
+
+
+def test_evaluation_takes_the_path_of_the_data_where_it_names_none():
+    data = SourceConfig(kind="nuscenes", path="here", split="train")
+    assert evaluation_source(TrainConfig(data=data)) == data
+    own = TrainConfig(data=data, evaluation=SourceConfig(kind="nuscenes", split="val"))
+    assert evaluation_source(own) == SourceConfig(kind="nuscenes", path="here", split="val")
+    other = SourceConfig(kind="street", seeds="1")
+    assert evaluation_source(TrainConfig(data=data, evaluation=other)) == other

@@ -92,7 +92,7 @@ def test_unknown_or_incomplete_sources_are_refused(tmp_path):
 def test_images_labels_and_objects_survive_the_cache(tmp_path):
     from dataclasses import replace
 
-    from ov3d_trainer.data.sample import LabelImage, SceneObject
+    from ov3d_trainer.data.sample import LabelImage, Place, SceneObject
 
     sample = make_sample([[0, 0, 5], [0, 0, 6]], views=[make_view(width=12, height=8)])
     ramp = np.tile(np.arange(0, 240, 20, dtype=np.uint8)[None, :, None], (8, 1, 3))
@@ -110,6 +110,7 @@ def test_images_labels_and_objects_survive_the_cache(tmp_path):
         view_label_names=("van",) * 96,
         point_instances=np.array([0, -1], np.int32),
         objects=(red_van,),
+        place=Place(recording="drive", world_from_lidar=np.arange(16.0).reshape(4, 4)),
     )
     write_sample(tmp_path / "a.npz", full)
     again = read_sample(tmp_path / "a.npz")
@@ -120,5 +121,8 @@ def test_images_labels_and_objects_survive_the_cache(tmp_path):
     for name in ("labels", "instances", "confidence"):
         np.testing.assert_array_equal(getattr(again.view_labels["front"], name), getattr(labels, name))
     assert again.objects == (red_van,)
+    assert again.place is not None
+    assert again.place.recording == "drive"
+    np.testing.assert_array_equal(again.place.world_from_lidar, np.arange(16.0).reshape(4, 4))
     np.testing.assert_array_equal(again.point_instances, [0, -1])
     assert read_sample(tmp_path / "a.npz", cameras=False).frame.cameras == ()

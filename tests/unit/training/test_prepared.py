@@ -10,11 +10,19 @@ import pytest
 
 from ov3d_perception.errors import ConfigError, DataError
 from ov3d_perception.text.bank import write_bank
+from ov3d_perception.types import Frame
+from ov3d_trainer import prepared
 from ov3d_trainer.cli import main
 from ov3d_trainer.config import SourceConfig, TeacherConfig, TrainConfig
 from ov3d_trainer.data.nuscenes.keyframes import NuScenesKeyframes
-from ov3d_trainer.data.sample import DataSet, Sample
-from ov3d_trainer.prepared import PreparedSamples, fill_supervision, prepare_data, supervision_folder
+from ov3d_trainer.data.sample import DataSet, Place, Sample
+from ov3d_trainer.prepared import (
+    ConsolidatedSamples,
+    PreparedSamples,
+    fill_supervision,
+    prepare_data,
+    supervision_folder,
+)
 from ov3d_trainer.teacher.base import FeatureSupervision, Targets
 from ov3d_trainer.work import Workers
 from tests.unit.data.tiny_nuscenes import write_tiny_nuscenes
@@ -134,3 +142,68 @@ def test_cache_command_says_what_it_made(config: TrainConfig, capsys: pytest.Cap
     ]  # fmt: skip
     assert main(["cache", "--set", *settings]) == 0
     assert "teacher: supervision of 2 samples, 2 of them new" in capsys.readouterr().out
+
+
+class Standing:
+    """Three samples of one drive that does not move, and one of another; every sample has the same two points."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def key(self, index: int) -> str:
+        return f"standing_{index}"
+
+    def __getitem__(self, index: int) -> Sample:
+        points = np.array([[5, 0, 0], [9, 0, 0]], np.float32)
+        frame = Frame(points=points, intensity=np.zeros(2, np.float32), stamp_ns=index, frame_id="lidar")
+        place = Place(recording="first" if index < 3 else "second", world_from_lidar=np.eye(4))
+        return Sample(name=self.key(index), frame=frame, place=place)
+
+    def without_images(self, index: int) -> Sample:
+        return self[index]
+
+
+class Numbering:
+    """Says of a sample's first point the sample's number; of the second something in the last drive only."""
+
+    targets = CountingTeacher.targets
+
+    def supervise(self, sample: Sample) -> FeatureSupervision:
+        number = sample.frame.stamp_ns
+        rows = np.array([0] if number < 3 else [0, 1])
+        return FeatureSupervision.of_points(2, rows, np.array([[number, 1.0]] * len(rows)))
+
+
+def test_neighbours_of_the_same_drive_are_averaged_by_their_distance(tmp_path: Path) -> None:
+    options = TeacherConfig(neighbours=1, neighbour_factor=0.5)
+    alone = PreparedSamples(Standing(), Numbering(), tmp_path / "alone")
+    together = ConsolidatedSamples(alone, options, tmp_path / "together")
+    code = [together[row].supervision.code[:, 0].tolist() for row in range(4)]
+    # 0 with half of 1; 1 with half of 0 and of 2; 2 with half of 1; the last has no neighbour of its own drive
+    np.testing.assert_allclose([row[0] for row in code], [0.5 / 1.5, 1.0, 2.5 / 1.5, 3.0], atol=1e-3)
+    assert len(code[2]) == 1  # what the other drive saw at the second point stays there
+    assert sorted(path.name for path in (tmp_path / "together").iterdir()) == [
+        f"standing_{row}.npz" for row in range(4)
+    ]
+    again = ConsolidatedSamples(alone, options, tmp_path / "together")
+    np.testing.assert_array_equal(again[1].supervision.code, together[1].supervision.code)
+
+
+def test_cache_makes_what_samples_say_alone_first(config: TrainConfig) -> None:
+    together = replace(config, teacher=replace(config.teacher, neighbours=1))
+    assert fill_supervision(together) == (2, 2)
+    folders = {folder.name: len(list(folder.iterdir())) for folder in Path(config.cache).iterdir()}
+    assert sorted(folders.values()) == [2, 2]
+    assert fill_supervision(config) == (2, 0)  # without neighbours there is nothing to do any more
+    elsewhere = replace(together, data=replace(together.data, every=2))
+    teacher = prepare_data(config).teacher
+    assert supervision_folder(elsewhere, teacher) != supervision_folder(together, teacher)
+
+
+def test_memory_holds_no_more_than_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = PreparedSamples(Standing(), Numbering())
+    samples[0]
+    monkeypatch.setattr(prepared, "_KEPT_BYTES", 2 * samples._kept_bytes)
+    for row in range(4):
+        samples[row]
+    assert sorted(samples._kept) == [0, 1]

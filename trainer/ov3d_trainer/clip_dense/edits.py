@@ -15,6 +15,7 @@ that can be compared with text patch by patch. q, k, v are the block's queries, 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -36,16 +37,28 @@ def check_visual(visual: Any, edit: str) -> None:
         if edit != "maskclip":
             raise ModelError(f"teacher.edit: a ResNet has no block to edit as '{edit}'. Set teacher.edit=maskclip.")
         return
-    blocks = getattr(getattr(visual, "transformer", None), "resblocks", None)
-    if (
-        blocks is None
-        or getattr(visual, "attn_pool", None) is not None
-        or not hasattr(blocks[-1].attn, "in_proj_weight")
-    ):
+    reason = _why_not(visual)
+    if reason:
         raise ModelError(
-            f"open_clip: {type(visual).__name__} is no ViT whose last block is known. Use a ViT with a class token "
-            "(ViT-B-16, ViT-L-14-336, ...) or RN50."
+            f"open_clip: {type(visual).__name__} {reason}. Use a ViT with a class token (ViT-B-16, ViT-L-14-336, ...) "
+            "or RN50."
         )
+
+
+def _why_not(visual: Any) -> str:
+    """Return what keeps the formulas below from being those of the tower's own last block; "" where nothing does."""
+    if hasattr(visual, "trunk"):
+        return "is a tower of timm (SigLIP, EVA, ConvNeXt, ...): its last block is not open_clip's"
+    blocks = getattr(getattr(visual, "transformer", None), "resblocks", None)
+    if blocks is None or not hasattr(visual, "class_embedding"):
+        return "is no ViT whose last block is known"
+    if getattr(visual, "attn_pool", None) is not None:
+        return "pools its patches by attention (CoCa): there is no projection of single patches"
+    if not isinstance(blocks[-1].attn, torch.nn.MultiheadAttention) or not hasattr(blocks[-1], "ls_1"):
+        return "has blocks of its own kind (norms or scales within the attention)"
+    if visual.patch_size[0] != visual.patch_size[1]:
+        return f"has patches of {visual.patch_size[0]} x {visual.patch_size[1]} pixels, which are not square"
+    return ""
 
 
 def patch_size(visual: Any) -> int:
@@ -59,16 +72,24 @@ def dense_features(visual: Any, images: torch.Tensor, edit: str) -> torch.Tensor
     `images` (B, 3, H, W) normalised as the model wants them; H and W multiples of `patch_size`. Sizes other than those
     that the model was trained with get bicubically resized position embeddings.
     """
+    return features_of_edits(visual, images, (edit,))[0]
+
+
+def features_of_edits(visual: Any, images: torch.Tensor, edits: Sequence[str]) -> list[torch.Tensor]:
+    """Return `dense_features` of several edits; what comes before the last block is computed once."""
     if _is_resnet(visual):
-        return _of_resnet(visual, images)
+        return [_of_resnet(visual, images) for _ in edits]
     rows, columns = images.shape[2] // patch_size(visual), images.shape[3] // patch_size(visual)
     x = _tokens(visual, images, (rows, columns))
     blocks = visual.transformer.resblocks
     for block in blocks[:-1]:
         x = block(x)
-    x = visual.ln_post(_last_block(blocks[-1], x, edit, (rows, columns)))
-    feature = F.normalize(x[:, 1:] @ visual.proj, dim=-1)
-    return feature.transpose(1, 2).reshape(len(images), -1, rows, columns)
+    found = []
+    for edit in edits:
+        last = visual.ln_post(_last_block(blocks[-1], x, edit, (rows, columns)))
+        feature = F.normalize(last[:, 1:] @ visual.proj, dim=-1)
+        found.append(feature.transpose(1, 2).reshape(len(images), -1, rows, columns))
+    return found
 
 
 def window_over_patches(grid: tuple[int, int], deviation: float = WINDOW_PATCHES) -> torch.Tensor:

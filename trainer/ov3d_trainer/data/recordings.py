@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ov3d_perception.bags import BagFrames
-from ov3d_perception.errors import DataError
+from ov3d_perception.errors import DataError, FrameError
+from ov3d_perception.types import Frame
 
-from .sample import Sample
+from .sample import Place, Sample
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,8 +50,15 @@ class BagSamples:
         return f"{self.path.name}_{self._numbers[index]:06d}"
 
     def __getitem__(self, index: int) -> Sample:
-        return Sample(name=self.key(index), frame=self._frames[self._numbers[index]])
+        return self._sample(index, self._frames[self._numbers[index]])
 
     def without_images(self, index: int) -> Sample:
         """Read the cloud alone."""
-        return Sample(name=self.key(index), frame=self._frames.cloud(self._numbers[index]))
+        return self._sample(index, self._frames.cloud(self._numbers[index]))
+
+    def _sample(self, index: int, frame: Frame) -> Sample:
+        try:
+            place = Place(recording=self.path.name, world_from_lidar=self._frames.fixed_from_lidar(frame))
+        except FrameError:  # a bag without a fixed frame has no ego motion to tell
+            place = None
+        return Sample(name=self.key(index), frame=frame, place=place)

@@ -28,6 +28,17 @@ class Rig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the lidar stood at the sweep's stamp: `recording` names the drive, whose samples share one world frame.
+
+    `world_from_lidar` (4, 4) float64.
+    """
+
+    recording: str
+    world_from_lidar: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LabelImage:
     """Label per pixel of one camera image, by an external segmenter or by a simulator.
 
@@ -74,7 +85,9 @@ class Sample:
 
     `point_labels` (N,) int32 index into `point_label_names`, `UNKNOWN` where none; `view_labels` per camera name,
     indices into `view_label_names`. `point_instances` (N,) int32 are rows of `objects`, `UNKNOWN` where none; the
-    numbers hold within the sample only. Each is None / empty where the data set has no such truth.
+    numbers hold within the sample only. `view_depths` per camera name, (h, w) float32 metres along the camera's z axis,
+    0 where nothing was measured; h, w may be smaller than the image. Each is None / empty where the data set has none.
+    `place` is None where samples stand alone, or where nobody knows.
     """
 
     name: str
@@ -84,9 +97,11 @@ class Sample:
     point_label_names: tuple[str, ...] = ()
     view_labels: Mapping[str, LabelImage] = field(default_factory=dict)
     view_label_names: tuple[str, ...] = ()
+    view_depths: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     boxes: tuple[Box, ...] = ()
     point_instances: NDArray[np.int32] | None = None
     objects: tuple[SceneObject, ...] = ()
+    place: Place | None = None
 
 
 class SampleSource(Protocol):
@@ -107,6 +122,11 @@ class DataSet(SampleSource, Protocol):
         """Return a sample without images and label images; where they are files, they are not read."""
 
 
+def place_of(recording: str, rig: Rig, stamp_ns: int) -> Place:
+    """Return the place of a lidar on a rig at a stamp whose pose is known."""
+    return Place(recording=recording, world_from_lidar=rig.global_from_ego[stamp_ns] @ rig.ego_from_lidar)
+
+
 def lidar_only(sample: Sample) -> Sample:
-    """Return a sample without its images and label images."""
-    return replace(sample, frame=replace(sample.frame, cameras=()), view_labels={})
+    """Return a sample without its images, label images and depth images."""
+    return replace(sample, frame=replace(sample.frame, cameras=()), view_labels={}, view_depths={})

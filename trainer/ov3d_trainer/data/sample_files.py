@@ -16,7 +16,7 @@ from ov3d_perception.errors import DataError
 from ov3d_perception.types import CameraView, Frame
 
 from ..whole_files import written_whole
-from .sample import Box, LabelImage, Sample, SceneObject
+from .sample import Box, LabelImage, Place, Sample, SceneObject
 
 SAMPLE_FORMAT = 2
 JPEG_QUALITY = 92
@@ -45,6 +45,7 @@ def write_sample(path: Path, sample: Sample) -> None:
         "cameras": [{"name": view.name, "stamp_ns": view.stamp_ns} for view in frame.cameras],
         "objects": [asdict(thing) for thing in sample.objects],
         "boxes": [_pack_box(box) for box in sample.boxes],
+        "place": None if sample.place is None else _pack_place(sample.place),
     }
     with written_whole(path) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, facts=np.array(json.dumps(facts)), **arrays)
@@ -82,6 +83,7 @@ def _unpack(archive: Mapping[str, NDArray[Any]], facts: dict[str, Any], cameras:
         view_label_names=tuple(facts["view_label_names"]),
         objects=tuple(SceneObject(**entry) for entry in facts["objects"]),
         boxes=tuple(_unpack_box(box) for box in facts["boxes"]),
+        place=_unpack_place(facts["place"]) if facts.get("place") else None,
     )
 
 
@@ -133,6 +135,15 @@ def _decode(content: NDArray[np.uint8]) -> NDArray[Any]:
 
     with Image.open(io.BytesIO(content.tobytes())) as image:
         return np.array(image)
+
+
+def _pack_place(place: Place) -> dict[str, Any]:
+    return {"recording": place.recording, "world_from_lidar": np.asarray(place.world_from_lidar).tolist()}
+
+
+def _unpack_place(place: dict[str, Any]) -> Place:
+    matrix = np.array(place["world_from_lidar"], dtype=np.float64).reshape(4, 4)
+    return Place(recording=str(place["recording"]), world_from_lidar=matrix)
 
 
 def _pack_box(box: Box) -> dict[str, Any]:

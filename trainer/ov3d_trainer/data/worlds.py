@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from .sample import Sample, SampleSource, lidar_only
+from .sample import Sample, SampleSource, lidar_only, place_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,11 @@ class Streets:
             raise IndexError(index)
         number, frame = divmod(index, self.frames)
         street = _street(self.seeds[number], self.frames, self.interval_s, self.cameras, self.unseen, self.varied)
-        return street[frame]
+        sample = street[frame]
+        if sample.rig is None:
+            return sample
+        place = place_of(f"street-{self.seeds[number]:06d}", sample.rig, sample.frame.stamp_ns)
+        return replace(sample, place=place)
 
     def key(self, index: int) -> str:
         """Return seed and frame number."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ov3d_perception.errors import ConfigError, QueryError
-from ov3d_perception.types import CameraView, Voxels
+from ov3d_perception.types import Voxels
 from ov3d_perception.voxels import mean_per_voxel
 
 from ..data.sample import UNKNOWN, Sample
-from ..lift import LiftOptions, visible_pixels, voxel_targets
+from ..lift import voxel_targets
 from ..vocabulary import WordList
 
 if TYPE_CHECKING:
@@ -87,6 +87,35 @@ class FeatureSupervision:
             weight=np.ones(len(rows), np.float32),
         )
 
+    @classmethod
+    def of_groups(
+        cls,
+        points: int,
+        rows: NDArray[np.int64],
+        code: NDArray[np.floating[Any]],
+        group: NDArray[np.int64],
+        weight: NDArray[np.float32] | None = None,
+    ) -> FeatureSupervision:
+        """Return what gives the rows of one `group` (S,), any numbers, the mean of their `code` (S, C).
+
+        `weight` (S,), by default 1, is each row's own, and its share of the mean.
+        """
+        weight = np.ones(len(rows), np.float32) if weight is None else weight
+        groups, group_of_row = np.unique(group, return_inverse=True)
+        order = np.argsort(group_of_row, kind="stable")
+        starts = np.searchsorted(group_of_row[order], np.arange(len(groups)))
+        vectors = code[order] * weight[order, None]
+        if len(groups):
+            shares = np.add.reduceat(weight[order], starts)
+            vectors = np.add.reduceat(vectors, starts, axis=0) / shares[:, None]
+        return cls(
+            points=points,
+            rows=rows,
+            vectors=vectors.astype(np.float16),
+            vector_of_row=group_of_row.astype(np.int32),
+            weight=weight,
+        )
+
     @property
     def supervised(self) -> NDArray[np.int64]:
         """Rows of the points that have a feature."""
@@ -103,23 +132,6 @@ class FeatureSupervision:
         table[self.rows, :-1] = self.code * self.weight[:, None]
         table[self.rows, -1] = self.weight
         return mean_per_voxel(table, voxels)
-
-
-ReadPixels = Callable[[CameraView, NDArray[np.float32]], NDArray[np.float32]]
-"""Gives the vectors (P, C) of a view at pixels (P, 2)."""
-
-
-def mean_over_views(sample: Sample, lift: LiftOptions, width: int, read: ReadPixels) -> FeatureSupervision:
-    """Read vectors of `width` numbers where points fall into the sample's images, and average them over the views."""
-    points = sample.frame.points
-    total = np.zeros((len(points), width), np.float32)
-    views = np.zeros(len(points), np.int64)
-    for view in sample.frame.cameras:
-        rows, pixels = visible_pixels(points, view, lift)
-        total[rows] += read(view, pixels)
-        views[rows] += 1
-    seen = np.flatnonzero(views)
-    return FeatureSupervision.of_points(len(points), seen, total[seen] / views[seen, None])
 
 
 class Teacher(Protocol):

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ov3d_perception.errors import ConfigError
-from ov3d_perception.fusion import camera_features
 from ov3d_perception.image_tower import ImageTower
 from ov3d_perception.text.encoder import TextEncoder
 
@@ -15,6 +14,7 @@ from ..data.sample import Sample
 from ..lift import LiftOptions
 from ..vocabulary import WordList
 from .base import FeatureSupervision, Targets, feature_targets
+from .views import mean_over_views
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,10 +30,8 @@ class OnnxTowerTeacher:
 
     def supervise(self, sample: Sample) -> FeatureSupervision:
         """Run the tower on the sample's images and read it at the points."""
-        camera = camera_features(
-            sample.frame, self.tower, min_depth_m=self.lift.min_depth_m, occlusion_test=self.lift.occlusion_test
-        )
-        return FeatureSupervision.of_points(len(sample.frame.points), camera.rows, camera.feature)
+        width = self.targets.text.shape[1]
+        return mean_over_views(sample, self.lift, width, lambda view, pixels: self.tower.features(view.image, pixels))
 
 
 def open_onnx_tower_teacher(

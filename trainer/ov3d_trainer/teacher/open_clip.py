@@ -17,9 +17,10 @@ from ..clip_dense.windows import DenseClip, DenseOptions
 from ..config import TeacherConfig
 from ..data.sample import Sample
 from ..lift import LiftOptions
-from ..open_clip_loading import load_open_clip, text_space
+from ..open_clip_loading import load_model, text_space
 from ..vocabulary import WordList
-from .base import FeatureSupervision, Targets, feature_targets, mean_over_views
+from .base import FeatureSupervision, Targets, feature_targets
+from .views import mean_over_views
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,15 @@ def open_clip_teacher(
     config: TeacherConfig, words: WordList, encoder: TextEncoder, lift: LiftOptions, device: torch.device
 ) -> OpenClipTeacher:
     """Load the model onto a device; `ConfigError` where it speaks another text space than `encoder`."""
+    options = DenseOptions(
+        edit=config.edit, short_side=config.short_side, window=config.window, stride=config.stride, flip=config.flip
+    )
+    dense = DenseClip(load_visual(config, encoder).to(device), options)
+    return OpenClipTeacher(dense=dense, targets=feature_targets(words, encoder), lift=lift)
+
+
+def load_visual(config: TeacherConfig, encoder: TextEncoder) -> torch.nn.Module:
+    """Load the image tower; `ConfigError` where it speaks another text space than `encoder`."""
     pretrained = config.pretrained or None
     space = text_space(config.model, pretrained)
     if encoder.space != space:
@@ -61,10 +71,6 @@ def open_clip_teacher(
             f"teacher: {config.model} with weights '{config.pretrained}' gives features in {space!r}, `text` is in "
             f"{encoder.space!r}. Export the text tower of the same model (python -m ov3d_export text-tower)."
         )
-    model, _ = load_open_clip(config.model, pretrained)
-    options = DenseOptions(
-        edit=config.edit, short_side=config.short_side, window=config.window, stride=config.stride, flip=config.flip
-    )
-    return OpenClipTeacher(
-        dense=DenseClip(model.visual.to(device), options), targets=feature_targets(words, encoder), lift=lift
-    )
+    visual = load_model(config.model, pretrained).visual
+    assert isinstance(visual, torch.nn.Module)
+    return visual

@@ -20,7 +20,8 @@ from ..head import linear_length
 from ..image_tower.checkpoint import build_tower, load_tower
 from ..image_tower.network import STRIDE, ImageTower
 from ..lift import LiftOptions
-from .base import FeatureSupervision, Targets, mean_over_views
+from .base import FeatureSupervision, Targets
+from .views import mean_over_views
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

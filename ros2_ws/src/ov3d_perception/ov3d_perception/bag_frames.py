@@ -97,6 +97,13 @@ class BagFrames:
                 return self._decode(connection, raw)
         raise DataError(f"{self._path}: cloud at {time_ns} ns vanished while reading. Is the bag still written?")
 
+    def fixed_from_lidar(self, frame: Frame) -> NDArray[np.float64]:
+        """Return where a cloud's lidar stood at its stamp, (4, 4) into the fixed frame; `FrameError` where unknown."""
+        stamp_ns = frame.stamp_ns
+        return self._transforms.lookup(
+            self._fixed_frame, stamp_ns, frame.frame_id, stamp_ns, fixed_frame=self._fixed_frame
+        )
+
     def __iter__(self) -> Iterator[Frame]:
         """Yield all frames in one pass through the bag, which is faster than by number."""
         for connection, _, raw in self._reader.messages(connections=self._clouds):

@@ -15,7 +15,7 @@ from ov3d_perception.geometry import invert_transform, transform_points
 from ov3d_perception.types import CameraView, Frame
 
 from ..images import read_image, scaled_intrinsics
-from ..sample import UNKNOWN, Box, Rig, Sample
+from ..sample import UNKNOWN, Box, Rig, Sample, place_of
 from .categories import RAW_CATEGORIES, challenge_words, words_of_category
 from .read_tables import Row, SensorData, file_inside, read_rows, read_scenes, transform_of
 from .splits import scenes_of_split
@@ -28,8 +28,9 @@ _EGO_HALF_M = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Keyframe:
-    """One keyframe: its sweep, the sweeps before it (newest first), and its images."""
+    """One keyframe of a scene: its sweep, the sweeps before it (newest first), and its images."""
 
+    scene: str
     sweep: SensorData
     before: tuple[SensorData, ...]
     images: tuple[SensorData, ...]
@@ -63,7 +64,7 @@ class NuScenesKeyframes:
 
         scenes = _scenes_here(root / version, split)
         data = read_scenes(root, version, scenes, wanted=wanted)
-        self._keyframes = [one for items in data.values() for one in _keyframes_of(items, sweeps)]
+        self._keyframes = [one for scene, items in data.items() for one in _keyframes_of(scene, items, sweeps)]
         if not self._keyframes:
             raise DataError(f"{root / version}: split '{split}' has no keyframes of {LIDAR}. Unpack the tables again.")
         self._labels = _label_files(root, version, {one.sweep.token for one in self._keyframes})
@@ -94,14 +95,16 @@ class NuScenesKeyframes:
         frame = _join(clouds, sweep, views)
         if labels is not None:
             labels = np.concatenate([labels, np.full(len(frame.points) - len(labels), UNKNOWN, np.int32)])
+        rig = Rig(
+            ego_from_lidar=sweep.ego_from_sensor,
+            ego_from_camera={image.channel: image.ego_from_sensor for image in keyframe.images},
+            global_from_ego={item.stamp_ns: item.global_from_ego for item in (sweep, *keyframe.images)},
+        )
         return Sample(
             name=sweep.token,
             frame=frame,
-            rig=Rig(
-                ego_from_lidar=sweep.ego_from_sensor,
-                ego_from_camera={image.channel: image.ego_from_sensor for image in keyframe.images},
-                global_from_ego={item.stamp_ns: item.global_from_ego for item in (sweep, *keyframe.images)},
-            ),
+            rig=rig,
+            place=place_of(keyframe.scene, rig, sweep.stamp_ns),
             point_labels=labels,
             point_label_names=challenge_words() if labels is not None else (),
             boxes=tuple(_box(row, lidar_from_global) for row in self._boxes.get(sweep.sample_token, ())),
@@ -135,7 +138,7 @@ def _scenes_here(folder: Path, split: str) -> list[str] | None:
     return here
 
 
-def _keyframes_of(items: Sequence[SensorData], sweeps: int) -> list[_Keyframe]:
+def _keyframes_of(scene: str, items: Sequence[SensorData], sweeps: int) -> list[_Keyframe]:
     """Group the data of one scene, in the order of its stamps, by keyframe."""
     clouds = [item for item in items if item.channel == LIDAR]
     images: dict[str, list[SensorData]] = {}
@@ -144,6 +147,7 @@ def _keyframes_of(items: Sequence[SensorData], sweeps: int) -> list[_Keyframe]:
             images.setdefault(item.sample_token, []).append(item)
     return [
         _Keyframe(
+            scene=scene,
             sweep=cloud,
             before=tuple(reversed(clouds[max(0, at - sweeps + 1) : at])),
             images=tuple(sorted(images.get(cloud.sample_token, ()), key=lambda image: image.channel)),

@@ -76,6 +76,16 @@ def write_room(
     return folder
 
 
+def write_splits(out: Path, scenes: int) -> dict[str, list[str]]:
+    """List the scans in `out/scannetv2_train.txt` and `scannetv2_val.txt`, every fifth in the latter; return both."""
+    names = [scan_name(number) for number in range(scenes)]
+    splits = {"train": [name for row, name in enumerate(names) if row % 5 != 4], "val": names[4::5]}
+    out.mkdir(parents=True, exist_ok=True)
+    for split, listed in splits.items():
+        (out / f"scannetv2_{split}.txt").write_text("".join(f"{name}\n" for name in listed), encoding="utf-8")
+    return splits
+
+
 def _write_recording(path: Path, scan: RoomScan, scan_from_room: NDArray[np.float64]) -> None:
     first = scan.shots[0]
     height, width = first.depth_m.shape
