@@ -68,12 +68,14 @@ Predict = Callable[[Path, NDArray[np.uint8]], NDArray[np.uint8]]
 
 @dataclass(frozen=True)
 class Checked:
-    """A data root, what the devkit said about it, and our own scores of the predictions that it was given."""
+    """A data root, what the devkit said about it, our own scores of the predictions that it was given, and the report
+    of the student that wrote some of them."""
 
     root: Path
     report: dict[str, Any]
     projections: dict[str, NDArray[Any]]
     scores: dict[str, Confusion]
+    evaluation: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +86,31 @@ def checked(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Check
     assert main(["simulate", "street", "--out", str(root), "--seed", str(SEED), *arguments]) == 0
     predictors = {"perfect": predict_perfectly, "bundle": predict_with_the_bundle(repository)}
     scores = {name: write_predictions(root, folder / name, predict) for name, predict in predictors.items()}
-    run_devkit(repository, root, folder, list(scores))
+    evaluation = evaluate_a_student(repository, root, folder)
+    run_devkit(repository, root, folder, [*scores, "student"])
     with np.load(folder / "projections.npz") as archive:
         projections = {name.replace("|", "/"): archive[name] for name in archive.files}
-    return Checked(root, json.loads((folder / "report.json").read_text()), projections, scores)
+    return Checked(root, json.loads((folder / "report.json").read_text()), projections, scores, evaluation)
+
+
+def evaluate_a_student(repository: Path, root: Path, folder: Path) -> dict[str, Any]:
+    """Train a student for seconds, let `evaluate` write its submission to FOLDER/student, and return its report.
+
+    Beyond 25 m the student sees nothing, and with the threshold it says little: the submission must be complete.
+    """
+    vocabulary = repository / "trainer" / "configs" / "nuscenes_vocabulary.yaml"
+    settings = [
+        f"vocabulary={vocabulary}", f"text={repository / 'export' / 'bundles' / 'demo'}", f"out={folder / 'run'}",
+        "data.kind=nuscenes", f"data.path={root}", f"data.version={VERSION}", f"data.split={SPLIT}",
+        "teacher.kind=labels", "inputs.voxel_size_m=0.5", "inputs.max_range_m=25", "optimiser.learning_rate=1e-2",
+        "steps=40", "threads=1",
+    ]  # fmt: skip
+    assert main(["train", "--set", *settings]) == 0
+    checkpoint = folder / "run" / "checkpoint.pt"
+    arguments = ["--submission", str(folder / "student"), "--threshold", "0.6", "--repeats", "2"]
+    assert main(["evaluate", "--checkpoint", str(checkpoint), *arguments]) == 0
+    report: dict[str, Any] = json.loads((folder / "run" / "evaluation.json").read_text())
+    return report
 
 
 def run_devkit(repository: Path, root: Path, folder: Path, predictions: list[str]) -> None:
@@ -222,3 +245,14 @@ def test_official_evaluation_gives_our_score_of_the_bundle(checked: Checked) -> 
     np.testing.assert_allclose(list(actual.values()), list(expected.values()), atol=1e-6)  # NaN where neither occurs
     assert official["miou"] == pytest.approx(float(np.nanmean(ours.iou())), abs=1e-6)
     assert 0.02 < official["miou"] < 1.0
+
+
+def test_our_figures_of_a_submission_are_the_official_ones(checked: Checked) -> None:
+    official, ours = checked.report["evaluation"]["student"], checked.evaluation["submission"]
+    assert ours["miou"] == pytest.approx(official["miou"], abs=1e-6)
+    expected = {name: iou for name, iou in official["iou_per_class"].items() if name != "ignore"}
+    actual = {name: float("nan") if iou is None else iou for name, iou in ours["iou_per_class"].items()}
+    assert list(actual) == list(expected)
+    np.testing.assert_allclose(list(actual.values()), list(expected.values()), atol=1e-6)  # NaN where neither occurs
+    assert 0.05 < ours["miou"] < 1.0
+    assert checked.evaluation["unlabelled"]["share"] > 20.0  # but not in the submission

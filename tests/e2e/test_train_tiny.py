@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ov3d_perception.errors import ConfigError
-from ov3d_trainer import train as training
+from ov3d_trainer import steps
 from ov3d_trainer.checkpoint import load_checkpoint
 from ov3d_trainer.cli import main
 from ov3d_trainer.config import load_config
@@ -93,14 +93,14 @@ def test_plot_has_named_axes(trained):
 
 def test_resumed_run_equals_an_undisturbed_one(settings, trained, tmp_path, monkeypatch):
     config = load_config(settings[0], [*settings[1], f"out={tmp_path / 'run'}"])
-    one_step = training.one_step
+    one_step = steps.one_step
 
     def stop_at_14(run, batch):
         if run.step == 14:
             raise KeyboardInterrupt
         return one_step(run, batch)
 
-    monkeypatch.setattr(training, "one_step", stop_at_14)
+    monkeypatch.setattr(steps, "one_step", stop_at_14)
     with pytest.raises(KeyboardInterrupt):
         train(config)
     monkeypatch.undo()
@@ -141,3 +141,9 @@ def test_wrong_command_line_is_one_line_and_code_2(arguments, words, capsys):
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith(("ConfigError", "ModelError"))
     assert words in error
+
+
+def test_levels_that_the_network_does_not_have_are_refused(settings, tmp_path):
+    config = load_config(settings[0], [*settings[1], f"out={tmp_path / 'run'}", "inputs.levels=4"])
+    with pytest.raises(ConfigError, match=r"inputs\.levels: narrow has 5 levels, got 4"):
+        train(config)

@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from ov3d_perception.errors import ConfigError
-from ov3d_trainer import train as training
+from ov3d_trainer import steps
 from ov3d_trainer.checkpoint import load_checkpoint
 from ov3d_trainer.config import load_config
 from ov3d_trainer.report import read_metrics
+from ov3d_trainer.run import Run
 from ov3d_trainer.train import train
 
 STEPS = 3
@@ -82,14 +83,14 @@ def test_average_of_the_weights_is_what_a_checkpoint_holds_and_resumes(
     whole = load_checkpoint(run(settings, tmp_path / "whole", *averaged) / "checkpoint.pt")
     name = "final.weight"
     assert not torch.equal(whole.trainer_state["model"][name], whole.model_state[name])
-    one_step = training.one_step
+    one_step = steps.one_step
 
-    def stop_at_3(state: training.Run, batches: Any) -> Any:
+    def stop_at_3(state: Run, batches: Any) -> Any:
         if state.step == 3:
             raise KeyboardInterrupt
         return one_step(state, batches)
 
-    monkeypatch.setattr(training, "one_step", stop_at_3)
+    monkeypatch.setattr(steps, "one_step", stop_at_3)
     with pytest.raises(KeyboardInterrupt):
         run(settings, tmp_path / "stopped", *averaged)
     monkeypatch.undo()

@@ -13,8 +13,9 @@ from ov3d_perception.inputs import InputSpec, build_inputs
 from ov3d_perception.sparse_index import IndexTables, build_sparse_index
 
 from .augment import augment
+from .augmentation import AugmentationConfig
 from .backends import index_tensors, stays_on_cpu
-from .config import AugmentationConfig
+from .mixing import mix_pairs
 from .prepared import Prepared
 
 
@@ -50,13 +51,22 @@ def make_batch(
     augmentation: AugmentationConfig,
     generators: Sequence[np.random.Generator],
 ) -> Batch:
-    """Augment sweeps, each from a generator of its own, and join them into one set of voxels; no two touch."""
-    alone = len(samples) == 1
+    """Augment sweeps, each from a generator of its own, and join them into one set of voxels; no two touch.
+
+    With `augmentation.mix` some are laid over each other, and count as one from there on.
+    """
+    changed = [
+        replace(sample, frame=augment(sample.frame, augmentation, generator))
+        for sample, generator in zip(samples, generators, strict=True)
+    ]
+    if augmentation.mix:
+        changed = mix_pairs(changed, augmentation.mix, generators)
+    alone = len(changed) == 1
     sweep_spec = spec if alone else replace(spec, levels=1, stem_kernel=3)  # the joint index is built below
     features, coords, rows = [], [], []
     tables: IndexTables = {}
-    for sample, generator in zip(samples, generators, strict=True):
-        inputs = build_inputs(augment(sample.frame, augmentation, generator), sweep_spec)
+    for sample in changed:
+        inputs = build_inputs(sample.frame, sweep_spec)
         features.append(inputs.features)
         coords.append(inputs.voxels.coords)
         rows.append(sample.supervision.pool(inputs.voxels))

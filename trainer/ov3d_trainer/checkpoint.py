@@ -151,9 +151,17 @@ def load_weights(model: torch.nn.Module, state: Mapping[str, torch.Tensor], what
 
 
 def write_archive(target: Path, content: Mapping[str, Any]) -> None:
-    """Write plain values and tensors with `torch.save`, atomically; missing folders are made."""
-    with written_whole(target) as temporary:
-        torch.save(content, temporary)
+    """Write plain values and tensors with `torch.save`, atomically; missing folders are made.
+
+    Raises `DataError` where the disk is full or refuses.
+    """
+    with written_whole(target) as temporary, temporary.open("wb") as stream:
+        try:
+            torch.save(content, stream)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):  # the disk's word, which torch's archive talks over in closing
+                raise error.__context__ from error
+            raise
 
 
 def read_archive(source: Path) -> Any:

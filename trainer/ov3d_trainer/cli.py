@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,22 +68,17 @@ def _add_train(commands: Any) -> None:
 
 def _run_train(options: argparse.Namespace) -> None:
     from .config import load_config
-    from .report import read_metrics
-    from .train import METRICS_FILE, train
+    from .report import read_metrics, training_text
+    from .run_folder import METRICS_FILE
+    from .train import train
 
     if options.resume and options.restart:
         raise ConfigError("--resume and --restart exclude each other. Give one.")
     path = train(load_config(options.config, options.settings), resume=options.resume, restart=options.restart)
-    metrics = read_metrics(path.parent / METRICS_FILE)
-    if not metrics:
-        print(f"{path}: nothing to do")
+    if int(os.environ.get("RANK", "0")) > 0:  # of torchrun's processes the first speaks
         return
-    tail = metrics[-min(len(metrics), 25) :]
-    means = {key: sum(record[key] for record in tail) / len(tail) for key in ("loss", "agreement", "seconds")}
-    print(
-        f"{path}: step {metrics[-1]['step']}, over the last {len(tail)} records: loss {means['loss']:.4f}, agreement "
-        f"with the teacher {100 * means['agreement']:.1f} % of voxels, {means['seconds']:.3f} s a step."
-    )
+    metrics = read_metrics(path.parent / METRICS_FILE)
+    print(f"{path}: {training_text(metrics) if metrics else 'nothing to do'}")
 
 
 def _add_cache(commands: Any) -> None:
@@ -92,6 +89,9 @@ def _add_cache(commands: Any) -> None:
     )
     _add_config(parser)
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes at work at once (default 1)")
+    parser.add_argument(
+        "--ray", nargs="?", const="", metavar="ADDRESS", help="on a Ray cluster; without address on one started here"
+    )
     parser.set_defaults(run=_run_cache)
 
 
@@ -99,18 +99,20 @@ def _run_cache(options: argparse.Namespace) -> None:
     from .config import load_config
     from .data.cache import fill_cache
     from .data.dataset import cached_parts, is_simulated, open_source
+    from .work import Workers
 
+    workers = Workers(jobs=options.jobs, ray=options.ray)
     config = load_config(options.config, options.settings)
     if not config.cache:
         raise ConfigError("cache: the configuration names no folder. Set cache=FOLDER.")
     for name, part in (("data", config.data), ("evaluation", config.evaluation)):
         for source in cached_parts(open_source(part, config.cache)) if is_simulated(part) else []:
-            new = fill_cache(source, jobs=options.jobs, title=name)
+            new = fill_cache(source, workers, title=name)
             print(f"{name}: {len(source)} samples in {source.folder}, {new} of them new")
     if config.teacher.keep:
         from .prepared import fill_supervision
 
-        print("teacher: supervision of {} samples, {} of them new".format(*fill_supervision(config, jobs=options.jobs)))
+        print("teacher: supervision of {} samples, {} of them new".format(*fill_supervision(config, workers)))
 
 
 def _add_image_tower(commands: Any) -> None:
@@ -131,27 +133,41 @@ def _run_image_tower(options: argparse.Namespace) -> None:
 
 
 def _add_evaluate(commands: Any) -> None:
-    parser = commands.add_parser("evaluate", help="measure a student", description="Measure a trained student.")
+    parser = commands.add_parser(
+        "evaluate",
+        help="measure a student",
+        description="Measure a trained student: JSON, one HTML page, and predictions for the official tools.",
+    )
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
     parser.add_argument(
         "--data", default="", metavar="KIND:WHAT", help="street:100-107, nuscenes:FOLDER, bag:FOLDER, ..."
     )
+    add_settings_option(parser, example="evaluation.version=v1.0-mini evaluation.split=mini_val")
     parser.add_argument("--text", default="", metavar="PATH", help="bank; default: the run's")
     parser.add_argument("--vocabulary", default="", metavar="YAML", help="default: the run's")
+    parser.add_argument("--threshold", type=float, metavar="COSINE", help="less is unlabelled; default: vocabulary's")
+    parser.add_argument("--repeats", type=int, default=1, metavar="N", help="average over N voxelisations (default 1)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the repeats' random moves (default 0)")
+    parser.add_argument("--no-teacher", dest="teacher", action="store_false", help="the student alone, without images")
+    parser.add_argument("--submission", type=Path, metavar="FOLDER", help="write predictions in the official layout")
+    parser.add_argument("--pictures", type=int, default=3, metavar="N", help="samples shown on the page (default 3)")
     parser.add_argument("--out", type=Path, metavar="JSON", help="default: evaluation.json beside the checkpoint")
     parser.set_defaults(run=_run_evaluate)
 
 
 def _run_evaluate(options: argparse.Namespace) -> None:
-    from .evaluate import evaluate_checkpoint, report_text, save_report
+    from .evaluation.command import EvaluationOptions, evaluate_checkpoint, save_findings
+    from .evaluation.text import report_text
 
-    report = evaluate_checkpoint(
-        options.checkpoint, data=options.data, text=options.text, vocabulary=options.vocabulary
-    )
+    names = (
+        "checkpoint", "data", "text", "vocabulary", "threshold", "repeats", "seed", "teacher", "submission", "pictures"
+    )  # fmt: skip
+    given = {name: getattr(options, name) for name in names}
+    findings = evaluate_checkpoint(EvaluationOptions(settings=tuple(options.settings), **given))
     out = options.out or options.checkpoint.with_name("evaluation.json")
-    save_report(out, report)
-    print(report_text(report))
-    print(f"written to {out}")
+    page = save_findings(out, findings)
+    print(report_text(findings.report))
+    print(f"written to {out} and {page}")
 
 
 def _add_teacher(commands: Any) -> None:
@@ -169,13 +185,13 @@ def _add_teacher(commands: Any) -> None:
 def _run_teacher(options: argparse.Namespace) -> None:
     from .config import load_config
     from .data.dataset import parse_source
-    from .evaluate import save_report
     from .teacher_quality import measure_teacher, teacher_text
+    from .whole_files import write_whole
 
     config = load_config(options.config, options.settings)
     report = measure_teacher(config, parse_source(options.data, config.data) if options.data else None)
     if options.out:
-        save_report(options.out, report)
+        write_whole(options.out, json.dumps(report, indent=1))
     print(teacher_text(report))
 
 

@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ov3d_perception.errors import ConfigError
 from ov3d_perception.inputs import InputSpec
 
+from .augmentation import AugmentationConfig, check_augmentation
+from .settings import expect as _expect
 from .settings import read_settings, save_settings, settings_from_dict
 
 
@@ -24,8 +25,10 @@ class SourceConfig:
     Recorded, at `path`: `kind` keyframe (folder with frame.json); nuscenes (folder with samples/ and the tables of
     `version`; `split` as in `data.nuscenes.splits`, `sweeps` joined to one cloud); scannet (folder with scans/;
     `split` a list of scans in a file, `views` images of each); kitti (SemanticKITTI's folder with sequences/; `split`
-    train, val, test or sequences); bag (rosbag2; clouds of `topic`, every `every`-th, images at most `max_skew_s`
-    away, transforms through `fixed_frame`). Images wider than `image_width` are shrunk when read, 0 for never.
+    train, val, test or sequences); openscene (folder with SPLIT/SCENE.pth, images beside it, `views` of each scene);
+    bag (rosbag2; clouds of `topic`, every `every`-th, images at most `max_skew_s` away, transforms through
+    `fixed_frame`). `label_set`: for scannet nyu40 (as if empty), scannet20 or scannet200, for openscene as in
+    `data.openscene.label_sets`. Images wider than `image_width` are shrunk when read, 0 for never.
 
     Simulated: `kind` street, `frames` sweeps `interval_s` apart for each of `seeds` ("0-23, 40"); room, with `views`
     images for each of `seeds`; worlds, the streets of `seeds`, then the rooms of `room_seeds`. `unseen`: with the kinds
@@ -38,6 +41,7 @@ class SourceConfig:
     path: str = ""
     version: str = "v1.0-trainval"
     split: str = "train"
+    label_set: str = ""
     sweeps: int = 1
     image_width: int = 0
     topic: str = ""
@@ -84,21 +88,24 @@ class NetworkConfig:
 class TeacherConfig:
     """Who supervises.
 
-    `kind` masks: label images, lifted. labels: true names of points. pixel_text: features of the image tower in the
-    file `path` (image_tower.pt, or image.onnx of a bundle), lifted; with torch's weights averaged over the images
-    shrunk to each of `widths` (by default the tower's own). open_clip: patch features of the ViT or ResNet `model`
-    with weights `pretrained` (a tag of open_clip or a file; "" for random ones, to try things out), `edit` as in
-    `clip_dense.edits`, `short_side`, `window` and `stride` in pixels as in `clip_dense.windows`. features: per
+    `kind` masks: label images, lifted: the data set's own, or those of the folder `path` as `data.masks` describes;
+    with `mask_features` the features of its masks. labels: true names of points. pixel_text: features of the image
+    tower in the file `path` (image_tower.pt, or image.onnx of a bundle), lifted; with torch's weights averaged over
+    the images shrunk to each of `widths` (by default the tower's own). open_clip: patch features of the ViT or ResNet
+    `model` with weights `pretrained` (a tag of open_clip or a file; "" for random ones, to try things out), `edit` as
+    in `clip_dense.edits`, `short_side`, `window` and `stride` in pixels as in `clip_dense.windows`. features: per
     point, from the files of the folder `path`, as OpenScene publishes them. `flip`: average over mirrored images too.
 
     How labels and features come to points: see `lift.LiftOptions`. `neighbours`: so many samples before and after one
     in its recording say what they saw too, see `consolidate`: in voxels of `neighbour_voxel_m`, each step away counting
     `neighbour_factor` times as much. `keep`: keep what the teacher says in the `cache` folder, so that it says it once.
+    `codebook`: of features, keep at most so many vectors a sample (0: all), see `codebook`.
     """
 
     kind: str = "masks"
     keep: bool = False
     path: str = ""
+    mask_features: bool = False
     widths: list[int] = field(default_factory=list)
     model: str = "ViT-B-16"
     pretrained: str = "openai"
@@ -113,9 +120,11 @@ class TeacherConfig:
     occlusion_test: bool = True
     view_weight: str = "equal"
     superpixels: int = 0
+    codebook: int = 0
     neighbours: int = 0
     neighbour_voxel_m: float = 0.3
     neighbour_factor: float = 0.5
+    depth_tolerance: float = 0.05
 
 
 @dataclass(kw_only=True)
@@ -168,34 +177,14 @@ class ScheduleConfig:
 
 
 @dataclass(kw_only=True)
-class AugmentationConfig:
-    """Random changes of a training sweep; 0 or false switches each off.
-
-    `rotate`: any angle about z. `flip`: left and right. `scale`: factor within 1 +- scale. `jitter_m`: standard
-    deviation per point. `height_m`: sensor height within +- height_m. `tilt_deg`: standard deviation of roll and
-    pitch. `drop`: up to this share of the points is left out. `intensity`: factor from 1 / (1 + intensity)
-    to 1 + intensity, since lidars differ in scale. `intensity_loss`: chance that a sweep comes without intensities.
-    """
-
-    rotate: bool = False
-    flip: bool = False
-    scale: float = 0.0
-    jitter_m: float = 0.0
-    height_m: float = 0.0
-    tilt_deg: float = 0.0
-    drop: float = 0.0
-    intensity: float = 0.0
-    intensity_loss: float = 0.0
-
-
-@dataclass(kw_only=True)
 class TrainConfig:
     """One training run.
 
     `data` is trained on, `evaluation` measured on (see `evaluation_source`). `cache`: folder for samples
     that are slow to make; empty for none. `vocabulary`: a vocabulary file. `text`: a bank (.npz) or a folder with a
     text tower. `out`: folder for checkpoints, metrics and plot. `threads` 0 leaves the choice to torch.
-    `device`: auto (a GPU where there is one), cpu or cuda.
+    `device`: auto (a GPU where there is one), cpu or cuda. `precision` fp32, or bf16: convolutions in bfloat16.
+    `tensorboard`: write events too.
 
     A step sees `accumulate` batches of `batch` sweeps before it changes the weights. `average`: how much of the moving
     average of the weights is kept in a step (0.999; 0 for none); checkpoints then hold the average.
@@ -222,6 +211,8 @@ class TrainConfig:
     seed: int = 0
     threads: int = 0
     device: str = "auto"
+    precision: str = "fp32"
+    tensorboard: bool = False
     log_every: int = 1
     checkpoint_every: int = 200
 
@@ -236,9 +227,9 @@ def load_config(path: Path | str | None = None, settings: Sequence[str] = ()) ->
     return config
 
 
-def config_from_dict(values: Mapping[str, Any]) -> TrainConfig:
-    """Rebuild a configuration from `config_to_dict`'s form, for example from a checkpoint."""
-    config = settings_from_dict(TrainConfig, values)
+def config_from_dict(values: Mapping[str, Any], settings: Sequence[str] = ()) -> TrainConfig:
+    """Rebuild a configuration from `config_to_dict`'s form, for example from a checkpoint, with `settings` changed."""
+    config = settings_from_dict(TrainConfig, values, settings)
     check_config(config)
     return config
 
@@ -274,6 +265,7 @@ def check_config(config: TrainConfig) -> None:
     _expect(config.batch <= 64, "batch", "at most 64", config.batch)
     _expect(0 <= config.average < 1, "average", "a share from 0 to 1", config.average)
     _expect(config.device in DEVICES, "device", " or ".join(DEVICES), config.device)
+    _expect(config.precision in PRECISIONS, "precision", " or ".join(PRECISIONS), config.precision)
     _expect(config.optimiser.kind in OPTIMISERS, "optimiser.kind", " or ".join(OPTIMISERS), config.optimiser.kind)
     _expect(config.threads >= 0, "threads", "0 or more", config.threads)
     _expect(config.seed >= 0, "seed", "0 or more", config.seed)
@@ -290,13 +282,7 @@ def check_config(config: TrainConfig) -> None:
     _expect(schedule.kind in SCHEDULES, "schedule.kind", " or ".join(SCHEDULES), schedule.kind)
     _expect(0 <= schedule.warm_up < 1, "schedule.warm_up", "a share from 0 to 1", schedule.warm_up)
     _expect(0 <= schedule.final <= 1, "schedule.final", "a share from 0 to 1", schedule.final)
-    augmentation = config.augmentation
-    for name in ("scale", "drop", "intensity_loss"):
-        value = getattr(augmentation, name)
-        _expect(0 <= value < 1, f"augmentation.{name}", "a share from 0 to 1", value)
-    for name in ("jitter_m", "height_m", "tilt_deg", "intensity"):
-        value = getattr(augmentation, name)
-        _expect(value >= 0, f"augmentation.{name}", "0 or more", value)
+    check_augmentation(config.augmentation, config.batch)
     _expect(0 <= config.teacher.min_confidence <= 1, "teacher.min_confidence", "0 to 1", config.teacher.min_confidence)
     for name in ("short_side", "stride"):
         _expect(getattr(config.teacher, name) >= 16, f"teacher.{name}", "at least 16", getattr(config.teacher, name))
@@ -307,9 +293,12 @@ def check_config(config: TrainConfig) -> None:
 
 
 def _check_lifting(teacher: TeacherConfig) -> None:
+    tolerance = teacher.depth_tolerance
+    _expect(0 < tolerance < 1, "teacher.depth_tolerance", "a share above 0 and below 1", tolerance)
     _expect(teacher.erosion_px >= 0, "teacher.erosion_px", "0 or more", teacher.erosion_px)
     _expect(teacher.view_weight in VIEW_WEIGHTS, "teacher.view_weight", " or ".join(VIEW_WEIGHTS), teacher.view_weight)
     _expect(0 <= teacher.superpixels <= 10_000, "teacher.superpixels", "0 to 10000", teacher.superpixels)
+    _expect(teacher.codebook == 0 or teacher.codebook >= 8, "teacher.codebook", "0, or 8 and more", teacher.codebook)
     _expect(0 <= teacher.neighbours <= 20, "teacher.neighbours", "0 to 20", teacher.neighbours)
     _expect(teacher.neighbour_voxel_m > 0, "teacher.neighbour_voxel_m", "a positive number", teacher.neighbour_voxel_m)
     _expect(
@@ -321,8 +310,4 @@ SCHEDULES = ("one_cycle", "cosine", "poly", "constant")
 OPTIMISERS = ("adamw", "sgd")
 DEVICES = ("auto", "cpu", "cuda")
 VIEW_WEIGHTS = ("equal", "near")
-
-
-def _expect(fine: bool, key: str, wanted: str, got: Any) -> None:
-    if not fine:
-        raise ConfigError(f"{key}: expected {wanted}, got {got}.")
+PRECISIONS = ("fp32", "bf16")

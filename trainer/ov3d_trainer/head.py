@@ -7,7 +7,6 @@ The embedding is z / |z| with z = h W + b, so z.t = h (W t) + b.t and |z|^2 = h 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
@@ -23,8 +22,7 @@ def text_similarity(
 
     Anchors take no part: losses compare what the network says before these.
     """
-    hidden = hidden_features(model, features, index)
-    return linear_similarity(hidden, model.final.weight, model.final.bias, text)
+    return linear_similarity(model.hidden(features, index), model.final.weight, model.final.bias, text)
 
 
 def linear_similarity(
@@ -39,16 +37,3 @@ def linear_length(hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
     """Return the lengths (V,) of `hidden @ weight + bias`, at least 1e-6."""
     squared = (hidden @ (weight @ weight.T) * hidden).sum(dim=1) + 2.0 * (hidden @ (weight @ bias)) + bias @ bias
     return squared.clamp_min(_EPSILON).sqrt()
-
-
-def hidden_features(model: SparseUNet, features: torch.Tensor, index: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Return what the network's last layer reads (V, C); the layer itself gets no rows to work on."""
-    seen: list[torch.Tensor] = []
-
-    def take(_module: torch.nn.Module, arguments: Any) -> Any:
-        seen.append(arguments[0])
-        return (arguments[0][:0],)
-
-    with model.final.register_forward_pre_hook(take):
-        model(features, index)
-    return seen[0]

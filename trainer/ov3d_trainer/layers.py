@@ -66,7 +66,8 @@ class VoxelNorm(nn.BatchNorm1d):
 
     In training, a level with fewer than two voxels has no variance: it is normalised with the running statistics, and
     these stay as they are. Where several processes train together, the moments are those of all their voxels (torch's
-    SyncBatchNorm needs a GPU). In evaluation nothing differs from `BatchNorm1d`.
+    SyncBatchNorm needs a GPU). In evaluation nothing differs from `BatchNorm1d`, which takes the moments of bfloat16
+    rows in float32 too.
     """
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -83,7 +84,8 @@ class VoxelNorm(nn.BatchNorm1d):
         )
 
     def _together(self, features: torch.Tensor) -> torch.Tensor:
-        mean, variance, count = moments(features)
+        rows = features.to(torch.promote_types(features.dtype, torch.float32))
+        mean, variance, count = moments(rows)
         if count < 2:
             return self._as_learnt(features)
         assert self.running_mean is not None
@@ -92,7 +94,7 @@ class VoxelNorm(nn.BatchNorm1d):
         with torch.no_grad():
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
-        return (features - mean) * (variance + self.eps).rsqrt() * self.weight + self.bias
+        return ((rows - mean) * (variance + self.eps).rsqrt() * self.weight + self.bias).to(features.dtype)
 
 
 class PointwiseConv(nn.Module):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ov3d_perception.projection import DEFAULT_MIN_DEPTH_M, not_occluded, project
-from ov3d_perception.types import BoolArray, CameraView, Voxels
+from ov3d_perception.types import BoolArray, CameraView, Projection, Voxels
 from ov3d_perception.voxels import mean_per_voxel
 
 from .data.sample import UNKNOWN, LabelImage, Sample
@@ -20,7 +20,9 @@ class LiftOptions:
 
     `min_confidence` in [0, 1]: pixels below it give nothing. `erosion_px`: pixels this close to another label, in
     pixels of the label image, give nothing (masks are least reliable at their border, and so is calibration).
-    `occlusion_test`: leave out points that a nearer surface hides from the camera.
+    `occlusion_test`: leave out points that a nearer surface hides from the camera: by the camera's depth image where
+    there is one, otherwise by the sweep itself (`projection.not_occluded`). `depth_tolerance`: how far a point's depth
+    may lie from the image's, as a share of it.
 
     Of features only: `view_weight` says how much each of several views counts, equal or near (1 / depth).
     `superpixels`: about how many of them an image is cut into, so that points share vectors; 0 for none.
@@ -32,6 +34,7 @@ class LiftOptions:
     occlusion_test: bool = True
     view_weight: str = "equal"
     superpixels: int = 0
+    depth_tolerance: float = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +59,8 @@ def lift_view_labels(sample: Sample, options: LiftOptions | None = None) -> Poin
         image = sample.view_labels.get(view.name)
         if image is None:
             continue
-        seen_label, seen_confidence = _read_view(sample.frame.points, view, image, options)
+        depth = sample.view_depths.get(view.name)
+        seen_label, seen_confidence = _read_view(sample.frame.points, view, image, options, depth)
         better = (seen_label != UNKNOWN) & (seen_confidence > confidence)
         label[better] = seen_label[better]
         confidence[better] = seen_confidence[better]
@@ -64,14 +68,37 @@ def lift_view_labels(sample: Sample, options: LiftOptions | None = None) -> Poin
 
 
 def visible_pixels(
-    points: NDArray[np.float32], view: CameraView, options: LiftOptions
+    points: NDArray[np.float32], view: CameraView, options: LiftOptions, depth: NDArray[np.float32] | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
-    """Return rows (S,) of the points that a view sees, the pixel (S, 2) as (u, v) of each, and its depth (S,) in m."""
+    """Return rows (S,) of the points that a view sees, the pixel (S, 2) as (u, v) of each, and its depth (S,) in m.
+
+    `depth` (h, w) is the view's depth image in metres, None where it has none.
+    """
     projection = project(points, view, min_depth_m=options.min_depth_m)
     shape = (view.image.shape[0], view.image.shape[1])
-    seen = not_occluded(projection, shape) if options.occlusion_test else projection.visible
+    if not options.occlusion_test:
+        seen = projection.visible
+    elif depth is None:
+        seen = not_occluded(projection, shape)
+    else:
+        seen = agrees_with_depth(projection, shape, depth, options.depth_tolerance)
     rows = np.flatnonzero(seen)
     return rows, projection.pixels[rows], projection.depth_m[rows]
+
+
+def agrees_with_depth(
+    projection: Projection, image_shape: tuple[int, int], depth: NDArray[np.float32], tolerance: float
+) -> BoolArray:
+    """Return (N,) bool: visible, and |d - z| <= tolerance d for the depth d that the camera measured (OpenScene).
+
+    `depth` (h, w) in metres, of the image (H, W) at any size. Where nothing was measured (0) nothing is seen.
+    """
+    seen = projection.visible.copy()
+    rows = np.flatnonzero(seen)
+    row, column = pixels_in_label_image(projection.pixels[rows], image_shape, (depth.shape[0], depth.shape[1]))
+    measured = depth[row, column]
+    seen[rows] = (measured > 0) & (np.abs(measured - projection.depth_m[rows]) <= tolerance * measured)
+    return seen
 
 
 def pixels_in_label_image(
@@ -115,10 +142,14 @@ def voxel_targets(
 
 
 def _read_view(
-    points: NDArray[np.float32], view: CameraView, image: LabelImage, options: LiftOptions
+    points: NDArray[np.float32],
+    view: CameraView,
+    image: LabelImage,
+    options: LiftOptions,
+    depth: NDArray[np.float32] | None,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Label and confidence of each point (N,) in one view."""
-    rows, pixels, _ = visible_pixels(points, view, options)
+    rows, pixels, _ = visible_pixels(points, view, options, depth)
     shape, label_shape = ((array.shape[0], array.shape[1]) for array in (view.image, image.labels))
     row, column = pixels_in_label_image(pixels, shape, label_shape)
     inner = away_from_borders(image.labels, options.erosion_px)[row, column]

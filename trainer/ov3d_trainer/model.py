@@ -200,13 +200,23 @@ class Final(nn.Module):
 
 
 class SparseUNet(nn.Module):
-    """The student network; `seed` (or `generator`) fixes its initial weights."""
+    """The student network; `seed` (or `generator`) fixes its initial weights.
+
+    With `precision` bf16 all convolutions but the last compute in bfloat16 (weights stay float32).
+    """
 
     def __init__(
-        self, config: UNetConfig, *, backend: str = "torch", seed: int = 0, generator: torch.Generator | None = None
+        self,
+        config: UNetConfig,
+        *,
+        backend: str = "torch",
+        seed: int = 0,
+        generator: torch.Generator | None = None,
+        precision: str = "fp32",
     ) -> None:
         super().__init__()
         self.config = config
+        self.precision = precision
         self.backend = open_backend(backend)
         generator = generator or torch.Generator().manual_seed(seed)
         steps = config.levels - 1
@@ -234,6 +244,20 @@ class SparseUNet(nn.Module):
         V may be 0. A vector of length zero (below 1e-12) stays zero. With `rows` (S,) int64 only these voxels get a
         vector, (S, D): a loss that knows few voxels spares most of the widest layer, which dominates narrow networks.
         """
+        features = self.hidden(features, index)
+        if rows is not None:
+            features = features.index_select(0, rows)
+        features = nn.functional.normalize(self.final(features), dim=1)
+        return features if self.anchors is None else self.anchors(features)
+
+    def hidden(self, features: torch.Tensor, index: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Map voxel features (V, F) to what the last layer reads (V, C), float32."""
+        if self.precision == "fp32":
+            return self._hidden(features, index)
+        with torch.autocast(features.device.type, dtype=torch.bfloat16):
+            return self._hidden(features, index).float()
+
+    def _hidden(self, features: torch.Tensor, index: Mapping[str, torch.Tensor]) -> torch.Tensor:
         tables = read_tables(index, self.config.levels, self.config.stem_kernel)
         features = self.stem(features, tables.stem, self.backend)
         skipped = []
@@ -243,10 +267,7 @@ class SparseUNet(nn.Module):
         for stage in self.up:
             level = len(skipped) - 1
             features = stage(features, skipped.pop(), tables.children[level], tables.pairs[level], self.backend)
-        if rows is not None:
-            features = features.index_select(0, rows)
-        features = nn.functional.normalize(self.final(features), dim=1)
-        return features if self.anchors is None else self.anchors(features)
+        return features
 
 
 def _blocks(inputs: int, outputs: int, layers: int, generator: torch.Generator) -> nn.ModuleList:

@@ -29,18 +29,24 @@ def make_optimiser(parameters: Iterable[torch.nn.Parameter], config: OptimiserCo
 
 
 class MovingAverage:
-    """The moving average of a model's weights; normalisation's running statistics are copied."""
+    """The moving average of a model's weights.
 
-    def __init__(self, model: torch.nn.Module, keep: float) -> None:
+    Of normalisation's running statistics it takes the last, or with `statistics` the average too.
+    """
+
+    def __init__(self, model: torch.nn.Module, keep: float, *, statistics: bool = False) -> None:
         self.keep = keep
         self.state = {name: value.detach().clone() for name, value in model.state_dict().items()}
-        self._weights = {name for name, _ in model.named_parameters()}
+        weights = {name for name, _ in model.named_parameters()}
+        self._averaged = {
+            name for name, value in self.state.items() if name in weights or (statistics and value.is_floating_point())
+        }
 
     def update(self, model: torch.nn.Module, step: int) -> None:
         """Move towards the model after step `step` (from 0); early on the average is over few steps."""
         keep = min(self.keep, (step + 1) / (step + 10))
         for name, value in model.state_dict().items():
-            if name in self._weights:
+            if name in self._averaged:
                 self.state[name].lerp_(value.detach(), 1.0 - keep)
             else:
                 self.state[name].copy_(value)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from ov3d_perception.errors import ConfigError, DataError
 from ov3d_perception.text.encoder import TextEncoder
 from ov3d_perception.types import Frame
 
+from .codebook import with_codebook
 from .config import SourceConfig, TeacherConfig, TrainConfig
 from .consolidate import Seen, consolidate
 from .data.cache import cache_key
@@ -27,12 +26,14 @@ from .teacher import make_teacher
 from .teacher.base import FeatureSupervision, Supervision, Teacher
 from .text import open_text
 from .vocabulary import WordList, read_vocabulary
+from .whole_files import remove_leftovers
+from .work import ALONE, RowWork, Workers, work_on
 
 _KEPT_BYTES = 4_000_000_000
 """Prepared samples are kept in memory up to this size: about 1 MB each for a 32-beam lidar, 30 with CLIP's features
 without superpixels."""
 _CHUNK = 4
-"""Samples that a process prepares in a row."""
+"""Samples that a process of several prepares in a row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,14 +49,16 @@ class Prepared:
 class PreparedSamples:
     """The samples of a source with the teacher's supervision, made once and then kept in memory.
 
-    With a `folder`, supervision is kept there too, a file per sample that appears when it is complete: a killed writer
-    leaves nothing half-written, several writers do not disturb each other, and images are read but once.
+    `codebook`: most vectors that a sample keeps, 0 for all. With a `folder`, supervision is kept there too, a file per
+    sample that appears when it is complete: a killed writer leaves nothing half-written, several writers do not disturb
+    each other, and images are read but once.
     """
 
-    def __init__(self, source: DataSet, teacher: Teacher, folder: Path | None = None) -> None:
+    def __init__(self, source: DataSet, teacher: Teacher, folder: Path | None = None, *, codebook: int = 0) -> None:
         self._source = source
         self._teacher = teacher
-        self._folder = folder
+        self.folder = folder
+        self._codebook = codebook
         self._kept: dict[int, Prepared] = {}
         self._kept_bytes = 0
 
@@ -74,7 +77,7 @@ class PreparedSamples:
 
     def path(self, index: int) -> Path | None:
         """Return where a sample's supervision is kept, None without a folder."""
-        return None if self._folder is None else self._folder / f"{self._source.key(index)}.npz"
+        return None if self.folder is None else self.folder / f"{self._source.key(index)}.npz"
 
     def prepare(self, index: int) -> Prepared:
         """Return a sample from the folder, or make it; it is not kept in memory."""
@@ -85,6 +88,8 @@ class PreparedSamples:
             _check_fit(path, supervision, sample.frame)
             return Prepared(name=sample.name, frame=sample.frame, place=sample.place, supervision=supervision)
         made = self._make(index)
+        if self._codebook and isinstance(made.supervision, FeatureSupervision):
+            made = replace(made, supervision=with_codebook(made.supervision, self._codebook))
         if path is not None:
             write_supervision(path, made.supervision)
         return made
@@ -103,7 +108,7 @@ class ConsolidatedSamples(PreparedSamples):
     """Prepared samples that have also been told what their neighbours in the recording saw; see `consolidate`."""
 
     def __init__(self, alone: PreparedSamples, options: TeacherConfig, folder: Path | None = None) -> None:
-        super().__init__(alone._source, alone._teacher, folder)
+        super().__init__(alone._source, alone._teacher, folder, codebook=options.codebook)
         self._alone = alone
         self._options = options
         self._near: dict[int, Seen] = {}
@@ -124,7 +129,7 @@ class ConsolidatedSamples(PreparedSamples):
         )
 
     def _see(self, row: int) -> Seen:
-        prepared = self._alone[row] if self._folder is None else self._alone.prepare(row)
+        prepared = self._alone[row] if self.folder is None else self._alone.prepare(row)
         return Seen(
             name=prepared.name,
             points=prepared.frame.points,
@@ -168,8 +173,8 @@ def prepare_data(config: TrainConfig, device: torch.device | None = None) -> Tra
 def _prepared(config: TrainConfig, source: DataSet, teacher: Teacher) -> PreparedSamples:
     folder, own = supervision_folder(config, teacher), config.teacher
     if not own.neighbours:
-        return PreparedSamples(source, teacher, folder)
-    alone = PreparedSamples(source, teacher, supervision_folder(_alone(config), teacher))
+        return PreparedSamples(source, teacher, folder, codebook=own.codebook)
+    alone = PreparedSamples(source, teacher, supervision_folder(_alone(config), teacher), codebook=own.codebook)
     return ConsolidatedSamples(alone, own, folder)
 
 
@@ -206,45 +211,25 @@ def _source_facts(config: SourceConfig) -> list[object]:
         return [cache_key(config)]
     return [
         config.kind, str(Path(config.path).resolve()), config.version, config.sweeps, config.image_width, config.views,
-        config.topic, config.fixed_frame, config.max_skew_s,
+        config.topic, config.fixed_frame, config.max_skew_s, config.label_set,
     ]  # fmt: skip
 
 
-def fill_supervision(config: TrainConfig, *, jobs: int = 1) -> tuple[int, int]:
-    """Make the supervision that is missing, in `jobs` processes; return how much there is, and how much was new."""
+def fill_supervision(config: TrainConfig, workers: Workers = ALONE) -> tuple[int, int]:
+    """Make the supervision that is missing; return how much there is, and how much was new."""
     if config.teacher.neighbours:
-        fill_supervision(_alone(config), jobs=jobs)
+        fill_supervision(_alone(config), workers)
     samples = prepare_data(config).samples
     missing = [row for row in range(len(samples)) if not _is_there(samples, row)]
-    bar = tqdm(total=len(missing), desc="teacher", disable=not sys.stderr.isatty())
-    if jobs < 2:
-        for row in missing:
-            samples.prepare(row)
-            bar.update()
-        return len(samples), len(missing)
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
-    chunks = [missing[at : at + _CHUNK] for at in range(0, len(missing), _CHUNK)]
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_open_here, initargs=(config,)) as pool:
-        for made in pool.map(_prepare_rows, chunks):
-            bar.update(made)
+    if samples.folder is not None:
+        remove_leftovers(samples.folder)
+    work_on(missing, samples.prepare, partial(_open_elsewhere, config), workers, chunk=_CHUNK, title="teacher")
     return len(samples), len(missing)
 
 
-_here: list[PreparedSamples] = []
-"""What a worker process has opened: a teacher is loaded once per process."""
-
-
-def _open_here(config: TrainConfig) -> None:
+def _open_elsewhere(config: TrainConfig) -> RowWork:
     torch.set_num_threads(1)
-    _here.append(prepare_data(config).samples)
-
-
-def _prepare_rows(rows: Sequence[int]) -> int:
-    for row in rows:
-        _here[0].prepare(row)
-    return len(rows)
+    return prepare_data(config).samples.prepare
 
 
 def _is_there(samples: PreparedSamples, row: int) -> bool:

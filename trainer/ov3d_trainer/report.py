@@ -59,10 +59,25 @@ def loss_figure(metrics: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG."""
+def save_figure(figure: Figure, path: Path, *, kind: str | None = None) -> None:
+    """Write a figure as PNG, or as what `kind` or the file's suffix says."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=110, format=kind)
+
+
+def training_text(metrics: Sequence[Mapping[str, Any]]) -> str:
+    """Say what the last steps reached and what they cost."""
+    tail = metrics[-25:]
+
+    def mean(key: str) -> float:
+        return sum(record.get(key, 0.0) for record in tail) / len(tail)
+
+    return (
+        f"step {metrics[-1]['step']}, over the last {len(tail)} records: loss {mean('loss'):.4f}, agreement with the "
+        f"teacher {100 * mean('agreement'):.1f} % of voxels. A step took {mean('seconds'):.3f} s, and "
+        f"{mean('waiting_seconds'):.3f} s of waiting for data: {mean('seconds_per_sweep'):.3f} s a sweep. "
+        f"Peak memory {tail[-1].get('peak_memory_mb', 0.0):.0f} MB."
+    )
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -58,18 +58,37 @@ class Confusion:
         Classes that do not occur in the truth are left out; NaN for a group without any. Unknown names are a
         `ConfigError`.
         """
+        return self._group_means(groups, self.iou())
+
+    def group_accuracy(self, groups: Mapping[str, Sequence[str]]) -> dict[str, float]:
+        """Return the mean recall of each group of classes; as `group_iou`."""
+        return self._group_means(groups, self.recall())
+
+    def _group_means(self, groups: Mapping[str, Sequence[str]], values: NDArray[np.float64]) -> dict[str, float]:
         found = {}
         for group, names in groups.items():
             unknown = sorted(set(names) - set(self.names))
             if unknown:
                 raise ConfigError(f"group {group}: no class {', '.join(unknown)}. Classes: {', '.join(self.names)}.")
             rows = [self.names.index(name) for name in names if self._true()[self.names.index(name)]]
-            found[group] = float(self.iou()[rows].mean()) if rows else float("nan")
+            found[group] = float(values[rows].mean()) if rows else float("nan")
         return found
 
     def accuracy(self) -> float:
         """Return the share of points with a true class that are predicted as it; NaN without any."""
         return float(_share(self._hits().sum(), self._true().sum()))
+
+    def unlabelled(self) -> float:
+        """Return the share of points with a true class that are left unlabelled; NaN without any."""
+        return float(_share(self.counts[:-1, -1].sum(), self._true().sum()))
+
+    def accuracy_of_labelled(self) -> float:
+        """Return the accuracy over the points with a true class that are not left unlabelled; NaN without any."""
+        return float(_share(self._hits().sum(), self.counts[:-1, :-1].sum()))
+
+    def foreign_labelled(self) -> float:
+        """Return the share of points whose truth is none of the classes that are called one; NaN without any."""
+        return float(_share(self.counts[-1, :-1].sum(), self.counts[-1].sum()))
 
     def points(self) -> NDArray[np.int64]:
         """Return the true points per class (C,)."""
@@ -114,6 +133,11 @@ def count_confusion(names: Sequence[str], truth: IntArray, predicted: IntArray) 
 def add_confusions(confusions: Sequence[Confusion]) -> Confusion:
     """Add up the counts of several samples; at least one."""
     return Confusion(names=confusions[0].names, counts=np.sum([one.counts for one in confusions], axis=0))
+
+
+def harmonic_mean(first: float, second: float) -> float:
+    """Return 2 a b / (a + b), which the lower one dominates: 0 where both are 0, NaN where one is."""
+    return 0.0 if first + second == 0 else 2 * first * second / (first + second)
 
 
 def percentage(share: float) -> float | None:

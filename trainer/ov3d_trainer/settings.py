@@ -53,18 +53,30 @@ def add_settings_option(parser: argparse.ArgumentParser, *, example: str) -> Non
     )
 
 
-def settings_from_dict(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
-    """Return an instance of the dataclass `kind` from plain JSON types; missing keys keep their defaults."""
+def settings_from_dict(kind: type[Settings], values: Mapping[str, Any], settings: Sequence[str] = ()) -> Settings:
+    """Return an instance of the dataclass `kind` from plain JSON types; missing keys keep their defaults.
+
+    `settings` change entries afterwards, as in `read_settings`.
+    """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     _refuse_unknown("", values, kind())
+    for setting in settings:
+        _check_setting(kind, setting)
+    changes = OmegaConf.from_dotlist([_as_dotlist(setting) for setting in settings])
     try:
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), dict(values)))
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), dict(values), changes))
     except OmegaConfBaseException as error:
         raise ConfigError(f"configuration: {str(error).splitlines()[0]}.") from error
     assert isinstance(config, kind)
     return config
+
+
+def expect(fine: bool, key: str, wanted: str, got: Any) -> None:
+    """Raise `ConfigError`, naming the key, unless a value is fine."""
+    if not fine:
+        raise ConfigError(f"{key}: expected {wanted}, got {got}.")
 
 
 def save_settings(path: Path, config: Any) -> None:

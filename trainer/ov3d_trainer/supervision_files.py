@@ -24,11 +24,8 @@ _WEIGHT_STEPS = 255
 def write_supervision(path: Path, supervision: Supervision | FeatureSupervision) -> None:
     """Write atomically: a killed writer leaves nothing half-written, and several writers do not disturb each other."""
     arrays = _named(supervision) if isinstance(supervision, Supervision) else _featured(supervision)
-    try:
-        with written_whole(path) as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(stream, allow_pickle=False, **arrays)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror}). Free space, or set another cache.") from error
+    with written_whole(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
 
 
 def read_supervision(path: Path) -> Supervision | FeatureSupervision:

@@ -19,7 +19,8 @@ from ov3d_perception.inputs import build_inputs
 
 from .config import SourceConfig, TrainConfig, input_spec
 from .data.sample import UNKNOWN
-from .evaluate import ask_for, class_of, taught_labels
+from .evaluation.modes import class_of, taught_labels
+from .evaluation.student import ask_for
 from .prepared import TrainingData, prepare_data
 from .report import table
 from .scores import add_confusions, count_confusion

@@ -8,13 +8,15 @@ background: [sky]                   # phrases that compete with the labels at ru
 ignore: [unlabeled, ego vehicle]    # teacher names that supervise nothing, on purpose
 templates: ["{}"]
 threshold: 0.0
+groups:                             # classes whose figures are also averaged apart; base and novel, harmonically too
+  base: [tree]
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,13 +29,16 @@ from ov3d_perception.text.bank import fold
 if TYPE_CHECKING:
     from ov3d_perception.text.encoder import TextEncoder
 
-_KEYS = ("labels", "background", "ignore", "templates", "threshold")
+_KEYS = ("labels", "background", "ignore", "templates", "threshold", "groups")
 _LABEL_KEYS = ("name", "synonyms", "aliases")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordList:
-    """A vocabulary file's content. `label_of_alias` maps folded teacher names to label names; `ignore` is folded."""
+    """A vocabulary file's content. `label_of_alias` maps folded teacher names to label names; `ignore` is folded.
+
+    `groups` maps names such as head, common and tail to names of labels.
+    """
 
     labels: tuple[LabelSpec, ...]
     background: tuple[str, ...] = ()
@@ -41,6 +46,7 @@ class WordList:
     threshold: float = 0.0
     label_of_alias: Mapping[str, str]
     ignore: frozenset[str] = frozenset()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -114,7 +120,25 @@ def parse_vocabulary(values: Any) -> WordList:
         threshold=float(threshold),
         label_of_alias=aliases,
         ignore=frozenset(fold(word) for word in _words(values, "ignore")),
+        groups=_groups(values, aliases),
     )
+
+
+def _groups(values: Mapping[str, Any], label_of_alias: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Read `groups`, with every class under its label's name."""
+    groups = values.get("groups") or {}
+    if not isinstance(groups, dict) or not all(isinstance(name, str) for name in groups):
+        raise ConfigError(f"groups: expected names with lists of labels, such as base: [car], got {groups!r}.")
+    found: dict[str, tuple[str, ...]] = {}
+    for name in groups:
+        members = _words(groups, name)
+        for word in members:
+            if fold(word) not in label_of_alias:
+                near = difflib.get_close_matches(fold(word), label_of_alias, n=1)
+                hint = f" Did you mean '{near[0]}'?" if near else ""
+                raise ConfigError(f"groups: {name}: '{word}' is none of the labels.{hint}")
+        found[name] = tuple(dict.fromkeys(label_of_alias[fold(word)] for word in members))
+    return found
 
 
 def _check_keys(where: str, values: Any, known: Sequence[str], *, required: str) -> None:

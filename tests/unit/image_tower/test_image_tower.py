@@ -143,7 +143,9 @@ def fit(data: PixelData, goals: Goals, steps: int) -> ImageTower:
     from tempfile import TemporaryDirectory
 
     with TemporaryDirectory() as folder:
-        return _run(config, ImageTower(TINY, seed=1), data, goals, Path(folder) / "metrics.jsonl")
+        model = ImageTower(TINY, seed=1)
+        model.load_state_dict(_run(config, model, data, goals, Path(folder) / "metrics.jsonl").state)
+        return model.eval()
 
 
 def test_checkpoint_reads_back_and_refuses_others(checkpoint, tmp_path):

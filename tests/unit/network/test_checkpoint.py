@@ -1,12 +1,11 @@
 """Checkpoints come back as they were, hold no code, and are never half written."""
 
 import zipfile
-from pathlib import Path
 
 import pytest
 import torch
 
-from ov3d_perception.errors import ConfigError, ModelError
+from ov3d_perception.errors import ConfigError, DataError, ModelError
 from ov3d_perception.inputs import InputSpec
 from ov3d_perception.queries import LabelSpec
 from ov3d_trainer.checkpoint import (
@@ -73,11 +72,11 @@ def test_failed_save_leaves_the_old_checkpoint_and_no_rubbish(tmp_path, monkeypa
     save_checkpoint(path, make_checkpoint(step=1))
 
     def broken(content, target):
-        Path(target).write_bytes(b"half")
-        raise OSError("disk full")
+        target.write(b"half")
+        raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", broken)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(DataError, match=r"last\.pt: cannot be written \(No space left on device\)"):
         save_checkpoint(path, make_checkpoint(step=2))
     assert load_checkpoint(path).step == 1
     assert [entry.name for entry in tmp_path.iterdir()] == ["last.pt"]

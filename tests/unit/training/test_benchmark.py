@@ -62,13 +62,13 @@ def sample():
 
 
 def test_every_kind_that_is_scored_has_a_class_of_the_vocabulary(configs):
-    for name, classes in (("nuscenes", street_class_of_kind()), ("scannet", room_class_of_kind())):
+    for name, classes in (("nuscenes", street_class_of_kind()), ("scannet20", room_class_of_kind())):
         assert set(classes.values()) == set(read_vocabulary(configs / f"{name}_vocabulary.yaml").names)
 
 
 def test_no_vocabulary_holds_a_held_out_word(configs):
     held_out = {word.lower() for words in all_words().values() for word in words.held_out}
-    for name in ("nuscenes", "scannet"):
+    for name in ("nuscenes", "scannet20"):
         for label in read_vocabulary(configs / f"{name}_vocabulary.yaml").labels:
             for phrase in (label.name, *label.synonyms):
                 assert not any(f" {word} " in f" {phrase} " for word in held_out), phrase

@@ -4,7 +4,8 @@ import numpy as np
 
 from ov3d_perception.queries import make_queries
 from ov3d_trainer.data.sample import UNKNOWN
-from ov3d_trainer.evaluate import DISTILL, ENSEMBLE, FUSION, Answer, modes, taught_labels
+from ov3d_trainer.evaluation.modes import DISTILL, ENSEMBLE, FUSION, modes, taught_labels
+from ov3d_trainer.evaluation.student import Answer
 from ov3d_trainer.teacher.base import FeatureSupervision, Supervision, Targets
 
 

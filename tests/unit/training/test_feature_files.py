@@ -49,7 +49,10 @@ def test_what_does_not_fit_is_named(bank, tmp_path):
     with pytest.raises(DataError, match="texts of 4 numbers"):
         open_teacher(tmp_path, bank).supervise(SAMPLE)
     (tmp_path / "hand-made.pt").write_bytes(b"no archive")
-    with pytest.raises(DataError, match="feat and mask_full"):
+    with pytest.raises(DataError, match="expected tensors or arrays"):
+        open_teacher(tmp_path, bank).supervise(SAMPLE)
+    torch.save([1, 2], tmp_path / "hand-made.pt")
+    with pytest.raises(DataError, match=r"expected feat .* and mask_full"):
         open_teacher(tmp_path, bank).supervise(SAMPLE)
     with pytest.raises(ConfigError, match=r"teacher\.path"):
         open_teacher(tmp_path / "nowhere", bank)
@@ -61,5 +64,5 @@ def test_code_in_a_file_is_not_run(bank, tmp_path):
             return (print, ("harm",))
 
     torch.save({"feat": Harmful(), "mask_full": torch.ones(3, dtype=torch.bool)}, tmp_path / "hand-made.pt")
-    with pytest.raises(DataError, match="feat and mask_full"):
+    with pytest.raises(DataError, match=r"names print: refused"):
         open_teacher(tmp_path, bank).supervise(SAMPLE)

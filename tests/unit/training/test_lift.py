@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 
 from ov3d_perception.types import Voxels
 from ov3d_trainer.data.sample import UNKNOWN
 from ov3d_trainer.lift import LiftOptions, away_from_borders, lift_view_labels, pixels_in_label_image, voxel_targets
+from ov3d_trainer.teacher.views import mean_over_views
 from tests.unit.training.hand_made import label_image, make_sample, make_view
 
 EVERYWHERE = LiftOptions(occlusion_test=False)
@@ -79,3 +82,31 @@ def test_voxel_target_is_mean_of_weighted_points():
     weight = np.array([1.0, 0.5, 0.0, 0.0, 1.0], dtype=np.float32)
     pooled = voxel_targets(target, weight, 3, voxels)
     np.testing.assert_allclose(pooled, [[0.5 / 3, 1 / 3, 0], [0, 0, 0]], rtol=1e-6)  # float32
+
+
+def test_depth_image_says_which_points_a_camera_sees():
+    # Points on one ray each, at 4 m and 4.1 m (both within 5 % of 4.05 m), at 5 m, and where nothing was measured.
+    view = make_view()
+    points = [[0, 4, 0], [0, 4.1, 0], [0, 5, 0], [-4, 4, 0]]
+    sample = make_sample(points, views=[view], labels={"front": label_image(np.ones((4, 8)))})
+    depth = np.full((4, 8), 4.05, np.float32)
+    depth[:, 0] = 0.0
+    seen = replace(sample, view_depths={"front": depth})
+    assert lift_view_labels(seen).label.tolist() == [1, 1, UNKNOWN, UNKNOWN]
+    assert lift_view_labels(seen, LiftOptions(depth_tolerance=0.25)).label.tolist() == [1, 1, 1, UNKNOWN]
+    assert lift_view_labels(seen, EVERYWHERE).label.tolist() == [1, 1, 1, 1]
+
+
+def test_depth_image_of_half_the_size_is_read_at_pixel_centres():
+    # u = 3 falls into column 1 of 4, u = 4 into column 2 (see above): the depth images differ there.
+    sample = make_sample([[-1, 4, 0], [0, 4, 0]], views=[make_view()], labels={"front": label_image(np.ones((4, 8)))})
+    depth = np.array([[9, 9, 4, 9]] * 2, np.float32)
+    assert lift_view_labels(replace(sample, view_depths={"front": depth})).label.tolist() == [UNKNOWN, 1]
+
+
+def test_features_are_lifted_by_the_depth_image_too():
+    sample = replace(
+        make_sample([[0, 4, 0], [0, 8, 0]], views=[make_view()]), view_depths={"front": np.full((4, 8), 8)}
+    )
+    found = mean_over_views(sample, LiftOptions(), 2, lambda view, pixels: np.ones((len(pixels), 2), np.float32))
+    assert found.rows.tolist() == [1]  # by the sweep alone it would be the nearer one

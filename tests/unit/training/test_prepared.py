@@ -24,6 +24,7 @@ from ov3d_trainer.prepared import (
     supervision_folder,
 )
 from ov3d_trainer.teacher.base import FeatureSupervision, Targets
+from ov3d_trainer.work import Workers
 from tests.unit.data.tiny_nuscenes import write_tiny_nuscenes
 
 
@@ -123,8 +124,8 @@ def test_weights_in_the_same_file_name_are_told_apart(config: TrainConfig, tmp_p
 
 
 def test_several_processes_fill_the_cache_and_find_it_full(config: TrainConfig) -> None:
-    assert fill_supervision(config, jobs=2) == (2, 2)
-    assert fill_supervision(config, jobs=1) == (2, 0)
+    assert fill_supervision(config, Workers(jobs=2)) == (2, 2)
+    assert fill_supervision(config) == (2, 0)
     samples = prepare_data(config).samples
     path = samples.path(0)
     assert path is not None

@@ -1,5 +1,7 @@
 """The real segmenter's masks on the real keyframe (skips without the data)."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -47,3 +49,17 @@ def test_stricter_options_supervise_fewer_points(sample, configs):
     ]
     assert counts == sorted(counts, reverse=True)
     assert len(set(counts)) == len(counts)
+
+
+def test_masks_in_a_folder_of_ones_own_teach_the_same(sample, configs, real_data, tmp_path):
+    source = real_data / "nuscenes_scene-0061" / "masks"
+    folder = tmp_path / sample.name
+    folder.mkdir()
+    for path in source.glob("*.png"):
+        (folder / path.name).symlink_to(path)
+    (tmp_path / "labels.json").symlink_to(source / "labels.json")
+    alone = replace(sample, view_labels={}, view_label_names=())
+    _, own = supervise(sample, configs)
+    _, outside = supervise(alone, configs, path=str(tmp_path))
+    np.testing.assert_array_equal(outside.target, own.target)
+    np.testing.assert_array_equal(outside.weight, own.weight)

@@ -28,23 +28,26 @@ class TorchPairs:
         """See `SparseConvBackend`: the centre is one dense product, every other offset moves its own pairs."""
         _check_kernel(weight, 2 * len(pairs.counts) + 1)
         moves = tuple(_pair_moves(pairs))
-        return _GatherMultiplyAdd.apply(features, weight, moves, len(features), len(pairs.counts))
+        return _GatherMultiplyAdd.apply(*_autocast(features, weight), moves, len(features), len(pairs.counts))
 
     def strided(self, features: torch.Tensor, weight: torch.Tensor, children: ChildTable) -> torch.Tensor:
         """See `SparseConvBackend`."""
         _check_kernel(weight, len(children.counts))
         moves = tuple(_octants(children.child, children.parent, children.counts))
-        return _GatherMultiplyAdd.apply(features, weight, moves, children.parents, None)
+        return _GatherMultiplyAdd.apply(*_autocast(features, weight), moves, children.parents, None)
 
     def transposed(self, features: torch.Tensor, weight: torch.Tensor, children: ChildTable) -> torch.Tensor:
         """See `SparseConvBackend`."""
         _check_kernel(weight, len(children.counts))
         moves = tuple(_octants(children.parent, children.child, children.counts))
-        return _GatherMultiplyAdd.apply(features, weight, moves, len(children.child), None)
+        return _GatherMultiplyAdd.apply(*_autocast(features, weight), moves, len(children.child), None)
 
 
 class _GatherMultiplyAdd(torch.autograd.Function):
-    """out[written] += features[read] @ weight[offset] for every move, plus features @ weight[centre] if given."""
+    """out[written] += features[read] @ weight[offset] for every move, plus features @ weight[centre] if given.
+
+    Products are in the dtype of both inputs, and so is what comes out; sums over offsets are at least float32.
+    """
 
     @staticmethod
     def forward(
@@ -52,10 +55,14 @@ class _GatherMultiplyAdd(torch.autograd.Function):
     ) -> torch.Tensor:
         ctx.save_for_backward(features, weight)
         ctx.moves, ctx.centre = moves, centre
-        out = features.new_zeros((rows_out, weight.shape[2])) if centre is None else features @ weight[centre]
+        sums = torch.promote_types(features.dtype, torch.float32)
+        if centre is None:
+            out = features.new_zeros((rows_out, weight.shape[2]), dtype=sums)
+        else:
+            out = (features @ weight[centre]).to(sums)
         for offset, read, written in moves:
-            out.index_add_(0, written, features.index_select(0, read) @ weight[offset])
-        return out
+            out.index_add_(0, written, (features.index_select(0, read) @ weight[offset]).to(sums))
+        return out.to(features.dtype)
 
     @staticmethod
     @once_differentiable
@@ -63,9 +70,12 @@ class _GatherMultiplyAdd(torch.autograd.Function):
         features, weight = ctx.saved_tensors
         wants_features, wants_weight = ctx.needs_input_grad[:2]
         gradient = gradient.contiguous()
+        sums = torch.promote_types(features.dtype, torch.float32)
         features_gradient = weight_gradient = None
-        if wants_features:
-            features_gradient = torch.zeros_like(features) if ctx.centre is None else gradient @ weight[ctx.centre].T
+        if wants_features and ctx.centre is None:
+            features_gradient = torch.zeros_like(features, dtype=sums)
+        elif wants_features:
+            features_gradient = (gradient @ weight[ctx.centre].T).to(sums)
         if wants_weight:
             weight_gradient = torch.zeros_like(weight)
             if ctx.centre is not None:
@@ -73,10 +83,21 @@ class _GatherMultiplyAdd(torch.autograd.Function):
         for offset, read, written in ctx.moves:
             arrived = gradient.index_select(0, written)
             if features_gradient is not None:
-                features_gradient.index_add_(0, read, arrived @ weight[offset].T)
+                features_gradient.index_add_(0, read, (arrived @ weight[offset].T).to(sums))
             if weight_gradient is not None:
                 weight_gradient[offset] = features.index_select(0, read).T @ arrived
+        if features_gradient is not None:
+            features_gradient = features_gradient.to(features.dtype)
         return features_gradient, weight_gradient, None, None, None
+
+
+def _autocast(features: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return both in the dtype of `torch.autocast`, where that is on: it does not look into functions of our own."""
+    device = features.device.type
+    if not torch.is_autocast_enabled(device):
+        return features, weight
+    dtype = torch.get_autocast_dtype(device)
+    return features.to(dtype), weight.to(dtype)
 
 
 def _pair_moves(pairs: PairTable) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:

@@ -48,7 +48,7 @@ class BenchmarkOptions:
     keyframe: Path | None = None
     kitti: Path | None = None
     street_vocabulary: Path = Path("trainer/configs/nuscenes_vocabulary.yaml")
-    room_vocabulary: Path = Path("trainer/configs/scannet_vocabulary.yaml")
+    room_vocabulary: Path = Path("trainer/configs/scannet20_vocabulary.yaml")
     cache: str = "cache"
     threads: int | None = None
 

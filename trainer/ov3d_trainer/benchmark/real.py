@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ov3d_perception.clouds import read_cloud
 from ov3d_perception.errors import DataError
 from ov3d_perception.geometry import transform_points
-from ov3d_perception.types import Frame
 
 from ..data.boxes import points_in_box
 from ..data.keyframe import Keyframe
-from ..data.kitti.sequences import INTENSITY_SCALE
+from ..data.kitti.sequences import INTENSITY_SCALE, LIDAR
 from ..data.sample import UNKNOWN, Sample
 from ..scores import count_confusion, percentage
 from .questions import ClassQuestion
@@ -114,17 +114,11 @@ def read_kitti_scan(folder: Path) -> Scan:
     scans = sorted(folder.glob("*.bin"))
     if not scans or not scans[0].with_suffix(".label").is_file():
         raise DataError(f"{folder}: expected NUMBER.bin with NUMBER.label beside it. Check the folder.")
-    points = np.fromfile(scans[0], "<f4")
+    cloud = read_cloud(scans[0], kind="kitti")
     labels = np.fromfile(scans[0].with_suffix(".label"), "<u4")
-    if len(points) != 4 * len(labels):
-        raise DataError(f"{scans[0]}: {len(points)} numbers do not fit {len(labels)} labels. Copy both again.")
-    points = points.reshape(-1, 4)
-    frame = Frame(
-        points=np.ascontiguousarray(points[:, :3]),
-        intensity=np.ascontiguousarray(points[:, 3] * np.float32(INTENSITY_SCALE)),
-        stamp_ns=0,
-        frame_id="velodyne",
-    )
+    if len(cloud.points) != len(labels):
+        raise DataError(f"{scans[0]}: {len(cloud.points)} points do not fit {len(labels)} labels. Copy both again.")
+    frame = replace(cloud, intensity=cloud.intensity * np.float32(INTENSITY_SCALE), frame_id=LIDAR)
     kind_of: Mapping[int, str] = _KITTI_CLASS
     classes = np.array([kind_of.get(int(number), "") for number in labels & 0xFFFF])
     return Scan(sample=Sample(name=scans[0].stem, frame=frame), classes=classes)

@@ -27,7 +27,7 @@ from ..teacher.open_clip import load_visual
 from ..teacher.superpixels import superpixels
 from ..text import open_text
 from ..vocabulary import WordList, read_vocabulary
-from ..whole_files import written_whole
+from ..whole_files import write_whole
 from .edits import check_visual
 from .pooling import pool_over_segments
 from .windows import DenseClip, DenseOptions
@@ -130,8 +130,7 @@ def save_zero_shot(path: Path, result: ZeroShot) -> None:
     for (edit, way), confusion in result.figures.items():
         figures.setdefault(edit, {})[way] = confusion.to_dict()
     content = {"images": result.images, "left_out": list(result.left_out), "edits": figures}
-    with written_whole(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(content, indent=1) + "\n")
 
 
 def _options(teacher: TeacherConfig, edit: str) -> DenseOptions:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
+from ..whole_files import remove_leftovers
+from ..work import ALONE, RowWork, Workers, work_on
 from .sample import DataSet, Sample, lidar_only
 from .sample_files import SAMPLE_FORMAT, read_sample, write_sample
 
@@ -41,10 +40,14 @@ class CachedSource:
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < len(self):
             raise IndexError(index)
+        self.make(index)
+        return read_sample(self.path(index), cameras=self.cameras)
+
+    def make(self, index: int) -> None:
+        """Write the sample if it is not there."""
         path = self.path(index)
         if not path.is_file():
             write_sample(path, self.source[index])
-        return read_sample(path, cameras=self.cameras)
 
     def key(self, index: int) -> str:
         """Return the sample's key in the source."""
@@ -60,29 +63,16 @@ class CachedSource:
         return self.folder / f"{self.source.key(index)}.npz"
 
 
-def fill_cache(source: CachedSource, *, jobs: int = 1, title: str = "samples") -> int:
-    """Make the samples that are missing, in `jobs` processes; return how many there were."""
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
+def fill_cache(source: CachedSource, workers: Workers = ALONE, *, title: str = "samples") -> int:
+    """Make the samples that are missing; return how many there were."""
     missing = [row for row in range(len(source)) if not source.path(row).is_file()]
-    bar = tqdm(total=len(missing), desc=title, disable=not sys.stderr.isatty())
-    if jobs < 2:
-        for row in missing:
-            source[row]
-            bar.update()
-        return len(missing)
-    chunks = [missing[at : at + _CHUNK] for at in range(0, len(missing), _CHUNK)]
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        for made in pool.map(_make_rows, [source] * len(chunks), chunks):
-            bar.update(made)
+    remove_leftovers(source.folder)
+    work_on(missing, source.make, partial(_make_of, source), workers, chunk=_CHUNK, title=title)
     return len(missing)
 
 
-def _make_rows(source: CachedSource, rows: Sequence[int]) -> int:
-    for row in rows:
-        source[row]
-    return len(rows)
+def _make_of(source: CachedSource) -> RowWork:
+    return source.make
 
 
 def cache_key(config: SourceConfig) -> str:

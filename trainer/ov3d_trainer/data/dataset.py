@@ -154,7 +154,25 @@ def _scannet(config: SourceConfig) -> DataSet:
     from .scannet.reader import ScanNetScans, names_of_split
 
     root = Path(config.path)
-    return ScanNetScans(root, config.views if config.cameras else 0, names=names_of_split(root, config.split))
+    return ScanNetScans(
+        root,
+        config.views if config.cameras else 0,
+        names=names_of_split(root, config.split),
+        label_set=config.label_set or "nyu40",
+    )
+
+
+def _openscene(config: SourceConfig) -> DataSet:
+    from .openscene.scenes import OpenSceneScenes
+
+    return OpenSceneScenes(
+        Path(config.path),
+        split=config.split,
+        label_set=config.label_set,
+        cameras=config.cameras,
+        views=config.views,
+        image_width=config.image_width,
+    )
 
 
 def _bag(config: SourceConfig) -> DataSet:
@@ -176,6 +194,7 @@ _RECORDED: dict[str, Callable[[SourceConfig], DataSet]] = {
     "nuscenes": _nuscenes,
     "scannet": _scannet,
     "kitti": _kitti,
+    "openscene": _openscene,
     "bag": _bag,
 }
 SOURCES = (*_WORLDS, "worlds", *_RECORDED)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ov3d_perception.errors import DataError
+
+_UNREADABLE = (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError)
 
 
 def read_image(path: Path, *, width: int = 0) -> tuple[NDArray[np.uint8], tuple[int, int]]:
@@ -26,8 +29,27 @@ def read_image(path: Path, *, width: int = 0) -> tuple[NDArray[np.uint8], tuple[
             return np.array(image.convert("RGB")), size
     except FileNotFoundError:
         raise DataError(f"{path}: no such image. Unpack the archive that holds it.") from None
-    except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except _UNREADABLE as error:
         raise DataError(f"{path}: expected an image, but it cannot be read ({error}). Copy the file again.") from error
+
+
+def read_values(path: Path) -> NDArray[np.integer[Any]]:
+    """Return a greyscale or palette image as whole numbers (H, W): uint8, or int32 where a pixel has more bits.
+
+    Raises `DataError` for a file that is missing, damaged or has other pixels.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode in ("L", "P"):
+                return np.array(image)
+            if image.mode in ("I", "I;16"):
+                return np.array(image).astype(np.int32)
+            mode = image.mode
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such image. Unpack the archive that holds it.") from None
+    except _UNREADABLE as error:
+        raise DataError(f"{path}: expected an image, but it cannot be read ({error}). Copy the file again.") from error
+    raise DataError(f"{path}: expected one value per pixel, got mode {mode}. Save it as a greyscale PNG.")
 
 
 def scaled_intrinsics(

@@ -2,8 +2,7 @@
 
 `frame.json` holds `lidar` (`file`, `ego_from_lidar`), `global_from_ego` at the lidar's stamp, `timestamp_s`, per camera
 `image`, `timestamp_s`, `intrinsics`, `ego_from_camera`, `camera_from_lidar`, and `boxes_lidar_frame`. Points are rows
-of five float32: x, y, z in the lidar frame (m), intensity 0..255, ring. `masks/labels.json` lists the `labels` that the
-values of `masks/CAMERA.png` refer to; `masks/CAMERA_confidence.png` is the confidence x 255.
+of five float32: x, y, z in the lidar frame (m), intensity 0..255, ring. `masks/`, if there, is as `masks.py` describes.
 """
 
 from __future__ import annotations
@@ -20,9 +19,10 @@ from ov3d_perception.errors import DataError, GeometryError
 from ov3d_perception.geometry import check_transform, invert_transform
 from ov3d_perception.types import CameraView, Frame
 
-from .sample import UNKNOWN, Box, LabelImage, Rig, Sample
+from .images import read_image
+from .masks import read_label_image, read_listing
+from .sample import Box, LabelImage, Rig, Sample
 
-_NO_LABEL_NAMES = ("unlabeled", "unlabelled", "ignore", "void")
 _POINT_FIELDS = 5
 
 
@@ -170,29 +170,10 @@ def _read_points(path: Path) -> NDArray[np.float32]:
     return np.frombuffer(raw, dtype="<f4").reshape(-1, _POINT_FIELDS).astype(np.float32)
 
 
-def _read_image(path: Path, mode: str) -> NDArray[np.uint8]:
-    """Return the image as uint8: (H, W, 3) for mode RGB, (H, W) for mode L, where the file must be of mode L or P."""
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise DataError(f"{path}: reading images needs Pillow: pip install pillow.") from error
-    try:
-        with Image.open(path) as image:
-            if mode == "RGB":
-                return np.array(image.convert("RGB"))
-            if image.mode not in ("L", "P"):
-                raise DataError(
-                    f"{path}: expected one 8-bit value per pixel, got mode {image.mode}. Save it as a greyscale PNG."
-                )
-            return np.array(image)
-    except (OSError, SyntaxError) as error:
-        raise DataError(f"{path}: expected an image, but it cannot be read ({error}). Copy the file again.") from error
-
-
 def _read_view(folder: Path, name: str, camera: _Record) -> CameraView:
     return CameraView(
         name=name,
-        image=_read_image(folder / camera.text("image"), "RGB"),
+        image=read_image(folder / camera.text("image"))[0],
         intrinsics=camera.matrix("intrinsics", 3),
         camera_from_lidar=camera.transform("camera_from_lidar"),
         stamp_ns=camera.stamp_ns(),
@@ -224,34 +205,9 @@ def _read_masks(folder: Path, cameras: tuple[str, ...]) -> tuple[dict[str, Label
     """Return label images per camera and their names; nothing without a masks folder. Void names become `UNKNOWN`."""
     if not folder.is_dir():
         return {}, ()
-    listing = _read_json(folder / "labels.json").get("labels")
-    if not isinstance(listing, list) or not listing or not all(isinstance(name, str) for name in listing):
-        raise DataError(f"{folder / 'labels.json'}: expected a list of names under 'labels', got {listing!r:.80}.")
-    names = tuple(name for name in listing if name not in _NO_LABEL_NAMES)
-    row = np.array([UNKNOWN if name in _NO_LABEL_NAMES else names.index(name) for name in listing], np.int32)
-    images = {}
-    for camera in cameras:
-        path = folder / f"{camera}.png"
-        if not path.exists():
-            continue
-        values = _read_image(path, "L")
-        if values.max(initial=0) >= len(listing):
-            raise DataError(
-                f"{path}: label {int(values.max())} has no name; labels.json lists {len(listing)}. "
-                "Image and list belong to different segmenters; write both again."
-            )
-        images[camera] = LabelImage(labels=row[values], confidence=_read_confidence(folder, camera, values.shape))
-    return images, names
-
-
-def _read_confidence(folder: Path, camera: str, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
-    path = folder / f"{camera}_confidence.png"
-    if not path.exists():
-        return None
-    values = _read_image(path, "L")
-    if values.shape != shape:
-        raise DataError(f"{path}: expected shape {shape} as {camera}.png, got {values.shape}. Write both again.")
-    return values.astype(np.float32) / np.float32(255)
+    listing = read_listing(folder)
+    found = {camera: read_label_image(folder, camera, listing) for camera in cameras}
+    return {camera: image for camera, image in found.items() if image is not None}, listing.names
 
 
 def _box(entry: Any, path: Path) -> Box:

@@ -85,8 +85,9 @@ class Sample:
 
     `point_labels` (N,) int32 index into `point_label_names`, `UNKNOWN` where none; `view_labels` per camera name,
     indices into `view_label_names`. `point_instances` (N,) int32 are rows of `objects`, `UNKNOWN` where none; the
-    numbers hold within the sample only. Each is None / empty where the data set has no such truth. `place` is None
-    where samples stand alone, or where nobody knows.
+    numbers hold within the sample only. `view_depths` per camera name, (h, w) float32 metres along the camera's z axis,
+    0 where nothing was measured; h, w may be smaller than the image. Each is None / empty where the data set has none.
+    `place` is None where samples stand alone, or where nobody knows.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Sample:
     point_label_names: tuple[str, ...] = ()
     view_labels: Mapping[str, LabelImage] = field(default_factory=dict)
     view_label_names: tuple[str, ...] = ()
+    view_depths: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     boxes: tuple[Box, ...] = ()
     point_instances: NDArray[np.int32] | None = None
     objects: tuple[SceneObject, ...] = ()
@@ -126,5 +128,5 @@ def place_of(recording: str, rig: Rig, stamp_ns: int) -> Place:
 
 
 def lidar_only(sample: Sample) -> Sample:
-    """Return a sample without its images and label images."""
-    return replace(sample, frame=replace(sample.frame, cameras=()), view_labels={})
+    """Return a sample without its images, label images and depth images."""
+    return replace(sample, frame=replace(sample.frame, cameras=()), view_labels={}, view_depths={})

@@ -8,7 +8,6 @@ nearest to some third word.
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 import sys
@@ -31,7 +30,7 @@ from .. import __version__
 from ..data.dataset import open_source
 from ..data.sample import UNKNOWN, SceneObject
 from ..head import linear_similarity
-from ..optimiser import make_optimiser
+from ..optimiser import MovingAverage, make_optimiser
 from ..schedule import rate_factor
 from ..settings import save_settings
 from ..text import open_text
@@ -100,7 +99,7 @@ def train_image_tower(config: ImageTowerTraining) -> Path:
             text_space=encoder.space,
             kinds=goals.kinds,
             training={"trainer": __version__, "config": asdict(config), "images": len(data.images)},
-            model_state=averaged.state_dict(),
+            model_state=averaged.state,
         ),
     )
     return path
@@ -141,10 +140,10 @@ def tower_loss(
     return {"loss": total, **parts}
 
 
-def _run(config: ImageTowerTraining, model: ImageTower, data: PixelData, goals: Goals, metrics: Path) -> ImageTower:
-    """Do all steps; return the model with averaged weights."""
+def _run(config: ImageTowerTraining, model: ImageTower, data: PixelData, goals: Goals, metrics: Path) -> MovingAverage:
+    """Do all steps; return the averaged weights."""
     optimiser = make_optimiser(model.parameters(), config.optimiser)
-    averaged = copy.deepcopy(model).eval()
+    averaged = MovingAverage(model, config.average, statistics=True)
     pixel_odds = torch.from_numpy(_pixel_odds(data, config.crops.pixel_balance))
     bar = tqdm(range(config.steps), desc=config.name, disable=not sys.stderr.isatty())
     with ThreadPoolExecutor(max_workers=1) as worker, metrics.open("w", encoding="utf-8") as log:
@@ -158,7 +157,7 @@ def _run(config: ImageTowerTraining, model: ImageTower, data: PixelData, goals: 
             for group in optimiser.param_groups:
                 group["lr"] = rate
             record = _one_step(config, model, goals, crops, pixel_odds, optimiser, step)
-            _move_average(averaged, model, min(config.average, (step + 1) / (step + 10)))
+            averaged.update(model, step)
             record.update(step=step + 1, learning_rate=rate, seconds=round(time.perf_counter() - started, 4))
             log.write(json.dumps(record) + "\n")
             if step % 10 == 0:
@@ -227,12 +226,3 @@ def _pixel_odds(data: PixelData, balance: float) -> np.ndarray[Any, np.dtype[np.
     shares = np.array([data.share[thing.kind] for thing in data.things])
     odds = np.maximum(shares, 1e-6) ** -balance
     return np.minimum(odds, 200.0 * odds.min())
-
-
-def _move_average(averaged: ImageTower, model: ImageTower, decay: float) -> None:
-    with torch.no_grad():
-        for mean, value in zip(averaged.state_dict().values(), model.state_dict().values(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(value, 1.0 - decay)
-            else:
-                mean.copy_(value)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch.nn import functional as F
 
-from ..head import hidden_features, linear_length, linear_similarity, text_similarity
+from ..head import linear_length, linear_similarity, text_similarity
 from .distillation import DistillationLoss, LossParts, class_weights, weighted_mean
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class FeatureObjective:
     ) -> LossParts:
         """Compare features and softmaxes."""
         rows, code, weight = self._supervised(targets)
-        hidden = hidden_features(model, features, index)[rows]
+        hidden = model.hidden(features, index)[rows]
         final, bias = model.final.weight, model.final.bias
         length = (code @ (self.decoder @ self.decoder.T) * code).sum(dim=1).clamp_min(_EPSILON).sqrt()
         taught = (code @ (self.decoder @ self.text.T)) / length[:, None]

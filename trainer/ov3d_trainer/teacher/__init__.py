@@ -15,7 +15,7 @@ from ..vocabulary import WordList
 from .base import FeatureSupervision, Supervision, Targets, Teacher, choose_targets
 from .features import open_file_teacher
 from .labels import LabelTeacher
-from .masks import MaskTeacher
+from .masks import MaskFeatureTeacher, MaskTeacher, open_mask_teacher
 
 if TYPE_CHECKING:
     from ov3d_perception.text.encoder import TextEncoder
@@ -40,6 +40,7 @@ def make_teacher(
         occlusion_test=config.occlusion_test,
         view_weight=config.view_weight,
         superpixels=config.superpixels,
+        depth_tolerance=config.depth_tolerance,
     )
     if config.kind == "pixel_text" and config.path.endswith(".onnx"):
         from .onnx_tower import open_onnx_tower_teacher
@@ -58,13 +59,7 @@ def make_teacher(
 
         return open_clip_teacher(config, words, encoder, options, device)
     if config.kind == "masks":
-        if not sample.view_label_names:
-            raise ConfigError(
-                f"teacher.kind=masks: sample {sample.name} has no label images. "
-                "Use a data source with masks, or teacher.kind=labels."
-            )
-        targets = choose_targets(words, sample.view_label_names, encoder)
-        return MaskTeacher(targets=targets, words=words, lift=options)
+        return open_mask_teacher(config, words, encoder, options, sample)
     raise ConfigError(f"teacher.kind: unknown '{config.kind}'. Choose from {', '.join(TEACHERS)}.")
 
 
@@ -72,6 +67,7 @@ __all__ = [
     "TEACHERS",
     "FeatureSupervision",
     "LabelTeacher",
+    "MaskFeatureTeacher",
     "MaskTeacher",
     "Supervision",
     "Targets",

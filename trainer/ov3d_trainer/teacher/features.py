@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
 from ov3d_perception.errors import ConfigError, DataError
 from ov3d_perception.text.encoder import TextEncoder
 
 from ..data.sample import Sample
+from ..torch_files import load_arrays
 from ..vocabulary import WordList
 from .base import FeatureSupervision, Targets, feature_targets
 
@@ -62,11 +63,13 @@ def open_file_teacher(path: str, words: WordList, encoder: TextEncoder) -> FileT
     return FileTeacher(folder=Path(path), targets=feature_targets(words, encoder))
 
 
-def _read(path: Path) -> tuple[np.ndarray[Any, np.dtype[np.float32]], np.ndarray[Any, np.dtype[np.bool_]]]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        features, mask = content["feat"], content["mask_full"]
-        return features.float().numpy(), mask.bool().numpy()
-    except Exception as error:  # archives and unpicklers share no base class
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{path}: expected feat and mask_full as tensors ({reason}). Copy the file again.") from error
+def _read(path: Path) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    content = load_arrays(path)
+    features, mask = (content.get(key) if isinstance(content, dict) else None for key in ("feat", "mask_full"))
+    if not (_is_numbers(features) and _is_numbers(mask)) or mask.ndim != 1:
+        raise DataError(f"{path}: expected feat (m, C) and mask_full (N,) as tensors. Is it a file of fused features?")
+    return features.astype(np.float32), mask.astype(bool)
+
+
+def _is_numbers(value: Any) -> TypeGuard[NDArray[Any]]:
+    return isinstance(value, np.ndarray) and value.dtype.kind in "fiub"

@@ -30,7 +30,7 @@ def mean_over_views(sample: Sample, lift: LiftOptions, width: int, read: ReadPix
     group = np.zeros(len(points), np.int64)
     groups = 0
     for view in sample.frame.cameras:
-        rows, pixels, depth_m = visible_pixels(points, view, lift)
+        rows, pixels, depth_m = visible_pixels(points, view, lift, sample.view_depths.get(view.name))
         share = view_weight(depth_m, lift.view_weight)
         total[rows] += share[:, None] * read(view, pixels)
         weight[rows] += share

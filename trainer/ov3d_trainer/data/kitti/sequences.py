@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ov3d_perception.clouds import read_cloud
-from ov3d_perception.errors import ConfigError, DataError, GeometryError
-from ov3d_perception.geometry import check_transform, invert_transform, make_transform
+from ov3d_perception.errors import ConfigError, DataError
+from ov3d_perception.geometry import invert_transform, make_transform
 from ov3d_perception.types import CameraView, Frame
 
 from ..images import read_image, scaled_intrinsics
+from ..poses import nearest_rigid
 from ..sample import Rig, Sample, place_of
 from .categories import CLASSES, SEQUENCES, class_of_raw
 
@@ -121,7 +122,7 @@ class KittiSequences:
 def _sequences(split: str) -> tuple[str, ...]:
     if split in SEQUENCES:
         return SEQUENCES[split]
-    names = tuple(part.strip() for part in split.split(","))
+    names = tuple(part.strip().zfill(2) for part in split.split(","))  # YAML reads 07 as 7
     if all(len(name) == 2 and name.isdigit() for name in names):
         return names
     raise ConfigError(
@@ -149,10 +150,14 @@ def _scans_of(folder: Path) -> list[_Scan]:
                 number=path.stem,
                 stamp_ns=0 if stamps is None else round(float(stamps[row, 0]) * 1e9),
                 calibration=calibration,
-                global_from_camera=None if poses is None else make_transform(*_rigid(poses[row])),
+                global_from_camera=None if poses is None else _pose(folder / "poses.txt", poses, row),
             )
         )
     return scans
+
+
+def _pose(path: Path, poses: NDArray[np.float64], row: int) -> NDArray[np.float64]:
+    return nearest_rigid(f"{path}: line {row + 1}", poses[row].reshape(3, 4))
 
 
 def _rig(scan: _Scan) -> Rig | None:
@@ -191,25 +196,17 @@ def _calibrate(path: Path, matrices: Mapping[str, NDArray[np.float64]]) -> _Cali
     """Take the projection P2 = K [I | t] apart; the camera stands beside the first one, turned the same way."""
     projection = matrices["P2"]
     intrinsics = projection[:, :3]
-    grey_from_lidar = make_transform(*_rigid(matrices["Tr"].reshape(-1)))
+    grey_from_lidar = nearest_rigid(f"{path}: Tr", matrices["Tr"])
     try:
-        check_transform(f"{path}: Tr", grey_from_lidar)
         offset = np.linalg.solve(intrinsics, projection[:, 3])
-    except (GeometryError, np.linalg.LinAlgError) as error:
-        raise DataError(f"{path}: {error} Copy it again.") from error
+    except np.linalg.LinAlgError as error:
+        raise DataError(f"{path}: P2: no projection of a camera ({error}). Copy it again.") from error
     camera_from_grey = make_transform(np.eye(3), offset)
     return _Calibration(
         intrinsics=intrinsics,
         camera_from_lidar=camera_from_grey @ grey_from_lidar,
         grey_from_lidar=grey_from_lidar,
     )
-
-
-def _rigid(numbers: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the nearest rotation and the translation of a 3 x 4 matrix that was written with few digits."""
-    matrix = numbers.reshape(3, 4)
-    left, _, right = np.linalg.svd(matrix[:, :3])
-    return left @ right, matrix[:, 3]
 
 
 def _read_numbers(path: Path, columns: int) -> NDArray[np.float64]:

@@ -15,10 +15,12 @@ from ov3d_perception.errors import ConfigError, DataError
 from ov3d_perception.geometry import invert_transform, make_transform, transform_points
 from ov3d_perception.types import CameraView, Frame
 
+from ..poses import nearest_rigid
 from ..sample import UNKNOWN, Sample, SceneObject
 from .label_map import LABEL_MAP_FILE, NYU40, RawCategory, read_label_map
+from .label_sets import check_label_set, check_scannet200_table, labels_of_scan
 from .ply import read_ply
-from .sens import SensFrame, SensReader
+from .sens import SensFrame, SensReader, depth_of_color_view
 
 ORIGIN_HEIGHT_M = 1.5
 """A sample's frame has its origin this high above the floor, in the middle of the scan."""
@@ -112,11 +114,16 @@ class ScanNetScans:
     """A `SampleSource` of scans: a folder of scan folders, one sample each, in order of their names.
 
     A sample's points are the mesh's vertices in the aligned frame, its origin 1.5 m above the floor in the middle of
-    the scan; `views` images are spread evenly over the recording. Point labels are NYU40 numbers, names `NYU40`;
-    `objects` are called by their raw category.
+    the scan; `views` images are spread evenly over the recording, with their depth. Point labels are those of
+    `label_set` (see `label_sets.labels_of_scan`); `objects` are called by their raw category.
+
+    Raises `ConfigError` for an unknown label set, and `DataError`, naming the file, where something is missing.
     """
 
-    def __init__(self, root: Path, views: int = 10, *, names: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, root: Path, views: int = 10, *, names: Sequence[str] | None = None, label_set: str = "nyu40"
+    ) -> None:
+        check_label_set(label_set)
         folders = sorted(path for path in (root / "scans").glob("scene*_*") if path.is_dir())
         self.folders = tuple(path for path in folders if names is None or path.name in set(names))
         missing = sorted(set(names or ()) - {path.name for path in self.folders})
@@ -127,13 +134,16 @@ class ScanNetScans:
         if views < 0:
             raise ConfigError(f"ScanNet {root}: expected views >= 0, got {views}.")
         self.views = views
-        self.label_map = root / LABEL_MAP_FILE if (root / LABEL_MAP_FILE).is_file() else None
+        path = root / LABEL_MAP_FILE
+        self.label_map, self.label_set = path if path.is_file() else None, label_set
+        if label_set == "scannet200":
+            check_scannet200_table(path, read_label_map(path))
 
     def __len__(self) -> int:
         return len(self.folders)
 
     def __getitem__(self, index: int) -> Sample:
-        return sample_of(read_scan(self.folders[index], self.label_map), self.views)
+        return sample_of(read_scan(self.folders[index], self.label_map), self.views, self.label_set)
 
     def key(self, index: int) -> str:
         """Return the scan's name."""
@@ -141,10 +151,10 @@ class ScanNetScans:
 
     def without_images(self, index: int) -> Sample:
         """Read the scan without its recording."""
-        return sample_of(read_scan(self.folders[index], self.label_map), 0)
+        return sample_of(read_scan(self.folders[index], self.label_map), 0, self.label_set)
 
 
-def sample_of(scan: ScanNetScan, views: int) -> Sample:
+def sample_of(scan: ScanNetScan, views: int, label_set: str = "nyu40") -> Sample:
     """Return a scan as a sample with `views` images spread evenly over its recording."""
     aligned = transform_points(scan.aligned_from_scan, scan.vertices.astype(np.float64))
     low, high = aligned.min(axis=0), aligned.max(axis=0)
@@ -152,7 +162,9 @@ def sample_of(scan: ScanNetScan, views: int) -> Sample:
     middle = [(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, floor + ORIGIN_HEIGHT_M]
     room_from_aligned = make_transform(np.eye(3), -np.array(middle))
     room_from_scan = room_from_aligned @ scan.aligned_from_scan
-    pictures = _views(scan, invert_transform(room_from_scan), views) if views else ()
+    pictures = _views(scan, invert_transform(room_from_scan), views) if views else []
+    cameras = tuple(view for view, _ in pictures)
+    labels, label_names = labels_of_scan(scan, label_set)
     luminance = scan.colors @ np.array([0.3, 0.59, 0.11])
     return Sample(
         name=scan.name,
@@ -160,30 +172,37 @@ def sample_of(scan: ScanNetScan, views: int) -> Sample:
             points=transform_points(room_from_aligned, aligned).astype(np.float32),
             intensity=luminance.astype(np.float32),
             colors=scan.colors,
-            stamp_ns=pictures[0].stamp_ns if pictures else 0,
+            stamp_ns=cameras[0].stamp_ns if cameras else 0,
             frame_id="room",
-            cameras=pictures,
+            cameras=cameras,
         ),
-        point_labels=None if scan.nyu40 is None else np.where(scan.nyu40 > 0, scan.nyu40, UNKNOWN).astype(np.int32),
-        point_label_names=NYU40,
+        point_labels=labels,
+        point_label_names=label_names,
+        view_depths={view.name: depth_m for view, depth_m in pictures},
         point_instances=scan.object_rows,
         objects=tuple(SceneObject(kind=thing.raw_category, key=str(thing.id)) for thing in scan.objects),
     )
 
 
-def _views(scan: ScanNetScan, scan_from_room: NDArray[np.float64], count: int) -> tuple[CameraView, ...]:
+def _views(
+    scan: ScanNetScan, scan_from_room: NDArray[np.float64], count: int
+) -> list[tuple[CameraView, NDArray[np.float32]]]:
+    """Return images, each with the depth (h, w) of its view."""
     if scan.sens is None:
         raise DataError(f"ScanNet {scan.name}: no {scan.name}.sens, but {count} views are wanted. Ask for 0 views.")
     with SensReader(scan.sens) as recording:
         numbers = [number for number, _ in recording.poses()]
         wanted = [numbers[i * len(numbers) // count] for i in range(count)] if numbers else []
         matrix = recording.header.color_intrinsics[:3, :3].astype(np.float64)
-        return tuple(_view(frame, matrix, scan_from_room) for frame in recording.frames(wanted=wanted))
+        return [
+            (_view(frame, matrix, scan_from_room), depth_of_color_view(recording.header, frame.depth_m))
+            for frame in recording.frames(wanted=wanted)
+        ]
 
 
 def _view(frame: SensFrame, matrix: NDArray[np.float64], scan_from_room: NDArray[np.float64]) -> CameraView:
     """Return a frame as a view; colour and depth share one pose, as in the official tools."""
-    scan_from_camera = _rigid(f"frame {frame.index}: camera_to_world", frame.scan_from_camera)
+    scan_from_camera = nearest_rigid(f"frame {frame.index}: camera_to_world", frame.scan_from_camera)
     return CameraView(
         name=f"VIEW_{frame.index:06d}",
         image=frame.color,
@@ -255,15 +274,5 @@ def _read_alignment(path: Path) -> NDArray[np.float64]:
             matrix = np.array([float(part) for part in value.split()], dtype=np.float64).reshape(4, 4)
         except ValueError as error:
             raise DataError(f"{path}: axisAlignment: expected 16 numbers, got {value.strip()!r:.80}.") from error
-        return _rigid(f"{path}: axisAlignment", matrix)
+        return nearest_rigid(f"{path}: axisAlignment", matrix)
     return np.eye(4)
-
-
-def _rigid(what: str, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the rigid transform next to a matrix that was written with few digits."""
-    if np.isfinite(matrix).all():
-        left, _, right = np.linalg.svd(matrix[:3, :3])
-        rotation = left @ right
-        if np.abs(rotation - matrix[:3, :3]).max() < 1e-2 and np.linalg.det(rotation) > 0:
-            return make_transform(rotation, matrix[:3, 3])
-    raise DataError(f"{what}: expected a rotation and a translation, got {matrix.tolist()}.")

@@ -148,6 +148,9 @@ class SensReader:
             )
         if not (np.isfinite(shift) and shift > 0) or frames > min(_MOST_FRAMES, self._bytes // _FRAME_HEAD.size):
             raise DataError(f"{self.path}: depth shift {shift}, {frames} frames in {self._bytes} bytes. Damaged?")
+        for what, matrix in (("colour", matrices[0]), ("depth", matrices[2])):
+            if not (np.isfinite(matrix).all() and min(matrix[0, 0], matrix[1, 1]) > 0):
+                raise DataError(f"{self.path}: intrinsics of {what}: no focal length in {matrix.tolist()}. Damaged?")
         return SensHeader(
             sensor=name,
             color_intrinsics=matrices[0],
@@ -206,6 +209,22 @@ class SensReader:
             raise DataError(f"{self.path}: frame {index}: {len(blob)} bytes of depth, expected {wanted}.")
         units = np.frombuffer(blob, "<u2").reshape(height, width)
         return units.astype(np.float32) / np.float32(self.header.depth_shift)
+
+
+def depth_of_color_view(header: SensHeader, depth_m: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the depth (h, w) of what the colour image shows, at the depth image's resolution; 0 beyond its edge.
+
+    Both cameras share one pose, as in the official tools; where their intrinsics are proportional nothing changes.
+    """
+    color, depth = (matrix[:2, :3].astype(np.float64) for matrix in (header.color_intrinsics, header.depth_intrinsics))
+    source, inside = [], []
+    for axis, count in enumerate(depth_m.shape[::-1]):  # u, then v
+        pixel = (np.arange(count) + 0.5) * header.color_size[axis] / count - 0.5
+        ray = (pixel - color[axis, 2]) / color[axis, axis]
+        found = np.floor(ray * depth[axis, axis] + depth[axis, 2] + 0.5).astype(np.int64)
+        inside.append((found >= 0) & (found < count))
+        source.append(np.clip(found, 0, count - 1))
+    return np.where(np.outer(inside[1], inside[0]), depth_m[np.ix_(source[1], source[0])], np.float32(0.0))
 
 
 def write_sens(path: Path, header: SensHeader, frames: Iterable[SensFrame]) -> None:
