@@ -86,20 +86,24 @@ class NetworkConfig:
 
 @dataclass(kw_only=True)
 class TeacherConfig:
-    """Who supervises.
+    """Who supervises: `kind`, and what it needs.
 
-    `kind` masks: label images, lifted: the data set's own, or those of the folder `path` as `data.masks` describes;
-    with `mask_features` the features of its masks. labels: true names of points. pixel_text: features of the image
-    tower in the file `path` (image_tower.pt, or image.onnx of a bundle), lifted; with torch's weights averaged over
-    the images shrunk to each of `widths` (by default the tower's own). open_clip: patch features of the ViT or ResNet
-    `model` with weights `pretrained` (a tag of open_clip or a file; "" for random ones, to try things out), `edit` as
-    in `clip_dense.edits`, `short_side`, `window` and `stride` in pixels as in `clip_dense.windows`. features: per
-    point, from the files of the folder `path`, as OpenScene publishes them. `flip`: average over mirrored images too.
+    masks: label images, the data set's own or those of the folder `path` as `data.masks` describes; with
+    `mask_features` the features of its masks. labels: true names of points. features: per point, from the files of the
+    folder `path`, as OpenScene publishes them.
 
-    How labels and features come to points: see `lift.LiftOptions`. `neighbours`: so many samples before and after one
-    in its recording say what they saw too, see `consolidate`: in voxels of `neighbour_voxel_m`, each step away counting
-    `neighbour_factor` times as much. `keep`: keep what the teacher says in the `cache` folder, so that it says it once.
-    `codebook`: of features, keep at most so many vectors a sample (0: all), see `codebook`.
+    pixel_text: features of the image tower in the file `path` (image_tower.pt, or image.onnx of a bundle); with torch's
+    weights averaged over the images shrunk to each of `widths` (by default the tower's own).
+
+    open_clip: patch features of the ViT or ResNet `model` with weights `pretrained` (a tag of open_clip or a file; ""
+    for random ones, to try things out); `edit` as in `clip_dense.edits`, `short_side`, `window` and `stride` in pixels
+    as in `clip_dense.windows`, averaged over images of each of `scales` times that side.
+
+    `flip`: average over mirrored images too. How labels and features come to points: see `lift.LiftOptions`.
+    `neighbours`: so many samples before and after one in its recording say what they saw too, see `consolidate`: in
+    voxels of `neighbour_voxel_m`, each step away counting `neighbour_factor` times as much. `codebook`: keep at most so
+    many vectors a sample (0: all), see `codebook`. `keep`: keep what the teacher says in `cache`, so that it says it
+    once.
     """
 
     kind: str = "masks"
@@ -111,6 +115,7 @@ class TeacherConfig:
     pretrained: str = "openai"
     edit: str = "naclip"
     short_side: int = 448
+    scales: list[float] = field(default_factory=lambda: [1.0])
     window: int = 336
     stride: int = 224
     flip: bool = False
@@ -286,6 +291,9 @@ def check_config(config: TrainConfig) -> None:
     _expect(0 <= config.teacher.min_confidence <= 1, "teacher.min_confidence", "0 to 1", config.teacher.min_confidence)
     for name in ("short_side", "stride"):
         _expect(getattr(config.teacher, name) >= 16, f"teacher.{name}", "at least 16", getattr(config.teacher, name))
+    scales = config.teacher.scales
+    fine = bool(scales) and all(0.1 <= scale <= 10 for scale in scales)
+    _expect(fine, "teacher.scales", "factors from 0.1 to 10", scales)
     _expect(config.teacher.window >= 0, "teacher.window", "0 or more", config.teacher.window)
     widths = config.teacher.widths
     _expect(all(16 <= width <= 4096 for width in widths), "teacher.widths", "pixels from 16 to 4096", widths)

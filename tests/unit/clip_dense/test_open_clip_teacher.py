@@ -54,13 +54,28 @@ def test_points_get_the_mean_feature_of_their_pixels(sample):
     assert teacher.targets.names == ("car", "tree")
     read = []
     for view in sample.frame.cameras:
-        grid = teacher.dense.features(view.image)
+        grid = teacher.dense[0].features(view.image)
         assert grid.shape == (512, 2, 3)  # 64 x 96 pixels, patches of 32
         pixels = project(sample.frame.points[:1], view, min_depth_m=1.0).pixels
         read.append(features_at(grid, view.image.shape, pixels)[0])
     found = supervision.code[0] @ teacher.targets.decoder
     np.testing.assert_allclose(found, np.mean(read, axis=0), atol=1e-3)  # float16
     assert not np.allclose(read[0], read[1], atol=0.01)
+
+
+def test_features_of_several_image_sizes_are_averaged(sample):
+    sizes = [make_teacher(replace(CONFIG, short_side=side), WORDS, Text(), sample) for side in (64, 96)]
+    alone = [teacher.supervise(replace(sample, frame=one_view(sample))).code for teacher in sizes]
+    both = make_teacher(replace(CONFIG, scales=[1.0, 1.5]), WORDS, Text(), sample)
+    assert [dense.features(sample.frame.cameras[0].image).shape for dense in both.dense] == [(512, 2, 3), (512, 3, 4)]
+    mean = (alone[0] + alone[1]) / 2
+    wanted = mean / np.linalg.norm(mean, axis=1, keepdims=True)
+    found = both.supervise(replace(sample, frame=one_view(sample))).code
+    np.testing.assert_allclose(found, wanted, atol=2e-3)  # float16
+
+
+def one_view(sample):
+    return replace(sample.frame, cameras=sample.frame.cameras[:1])
 
 
 def test_features_are_read_between_the_middles_of_cells():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,15 +22,17 @@ from ..vocabulary import WordList
 from .base import FeatureSupervision, Targets, feature_targets
 from .views import mean_over_views
 
+_TINY = 1e-12
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenClipTeacher:
-    """Supervises every point that a camera sees with the mean feature of its pixels.
+    """Supervises every point that a camera sees with the mean feature of its pixels, at each of several image sizes.
 
     `targets` are the words of the vocabulary, whose decoder is the identity: codes are features.
     """
 
-    dense: DenseClip
+    dense: tuple[DenseClip, ...]
     targets: Targets
     lift: LiftOptions
 
@@ -38,7 +40,9 @@ class OpenClipTeacher:
         """Run the tower on the sample's images and read it at the points."""
 
         def read(view: CameraView, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-            return features_at(self.dense.features(view.image), view.image.shape, pixels)
+            found = [features_at(dense.features(view.image), view.image.shape, pixels) for dense in self.dense]
+            mean = np.mean(found, axis=0, dtype=np.float32)
+            return np.asarray(mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), _TINY), np.float32)
 
         return mean_over_views(sample, self.lift, self.targets.text.shape[1], read)
 
@@ -55,10 +59,12 @@ def open_clip_teacher(
     config: TeacherConfig, words: WordList, encoder: TextEncoder, lift: LiftOptions, device: torch.device
 ) -> OpenClipTeacher:
     """Load the model onto a device; `ConfigError` where it speaks another text space than `encoder`."""
+    visual = load_visual(config, encoder).to(device)
     options = DenseOptions(
         edit=config.edit, short_side=config.short_side, window=config.window, stride=config.stride, flip=config.flip
     )
-    dense = DenseClip(load_visual(config, encoder).to(device), options)
+    sides = [round(config.short_side * scale) for scale in config.scales]
+    dense = tuple(DenseClip(visual, replace(options, short_side=side)) for side in sides)
     return OpenClipTeacher(dense=dense, targets=feature_targets(words, encoder), lift=lift)
 
 
