@@ -43,7 +43,7 @@ class ParityReport:
 def check_parity(
     model: SparseUNet, graph_path: Path, spec: InputSpec, frames: Sequence[Frame], *, tolerance: float = TOLERANCE
 ) -> ParityReport:
-    """Run both on the given frames and on clouds of 0, 1 and 2 points.
+    """Run both on the given frames and on clouds of 0, 1 and 2 points; clouds without colours get some if need be.
 
     Raises `ModelError` where an output differs by more than `tolerance` or has another shape, `DataError` where the
     frames hold too little to check anything with.
@@ -52,6 +52,7 @@ def check_parity(
     generator = np.random.default_rng(0)
     worst = {"embedding": 0.0, "similarity": 0.0}
     most_voxels = 0
+    frames = [_with_colors(frame, spec, generator) for frame in frames]
     clouds = [*frames, *(_first_points(frames, spec, count) for count in SMALL_CLOUDS)]
     for number, frame in enumerate(clouds):
         inputs = build_inputs(frame, spec)
@@ -78,6 +79,13 @@ def _open_session(path: Path) -> ort.InferenceSession:
         raise ModelError(
             f"{path.name}: onnxruntime {ort.__version__} refuses the exported graph ({reason})."
         ) from error
+
+
+def _with_colors(frame: Frame, spec: InputSpec, generator: np.random.Generator) -> Frame:
+    """Give a cloud without colours random ones where the network takes colours: both sides see the same."""
+    if frame.colors is not None or not {"red", "green", "blue"} & set(spec.features):
+        return frame
+    return replace(frame, colors=generator.integers(0, 256, (len(frame.points), 3), dtype=np.uint8))
 
 
 def _first_points(frames: Sequence[Frame], spec: InputSpec, count: int) -> Frame:

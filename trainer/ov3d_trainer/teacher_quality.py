@@ -17,6 +17,7 @@ from tqdm import tqdm
 from ov3d_perception.errors import DataError
 from ov3d_perception.inputs import build_inputs
 
+from .codebook import with_codebook
 from .config import SourceConfig, TrainConfig, input_spec
 from .data.sample import UNKNOWN
 from .evaluation.modes import class_of, taught_labels
@@ -93,6 +94,8 @@ def time_stages(prepared: TrainingData, config: TrainConfig) -> dict[str, float]
                 times.clear()  # the first sample pays for loading
             sample = timed("read cloud and images", prepared.source.__getitem__, row)
             supervision = timed("teach and lift", prepared.teacher.supervise, sample)
+            if config.teacher.codebook and isinstance(supervision, FeatureSupervision):
+                supervision = timed("codebook", with_codebook, supervision, config.teacher.codebook)
             timed("write supervision", write_supervision, path, supervision)
             timed("read cloud", prepared.source.without_images, row)
             timed("read supervision", read_supervision, path)

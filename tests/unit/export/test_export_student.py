@@ -179,3 +179,12 @@ def test_card_with_words_that_its_own_text_side_lacks_is_not_exported(tmp_path, 
     with pytest.raises(ModelError, match=r"own words cannot be asked for.*wombat"):
         export_student(checkpoint, tmp_path / "bundle", text=bank, parity_frames=[make_frame()])
     assert not (tmp_path / "bundle").exists()
+
+
+def test_network_that_takes_colours_is_compared_on_clouds_without_any(tmp_path, bank):
+    spec = InputSpec(levels=3, voxel_size_m=0.5, features=("one", "red", "blue"))
+    report = export_student(
+        make_checkpoint(inputs=spec), tmp_path / "bundle", parity_frames=[make_frame()], text=bank
+    ).parity
+    assert report.clouds == 4
+    assert report.embedding < 1e-5

@@ -158,27 +158,38 @@ def choose_targets(words: WordList, teacher_names: Sequence[str], encoder: TextE
             not_queryable[name] = "ignored by the vocabulary"
         elif (label := words.label_of(name) or name) not in wanted:
             wanted.append(label)
-    names, rows = [], []
+    return _targets_of(wanted, words, encoder, not_queryable)
+
+
+def feature_targets(words: WordList, encoder: TextEncoder) -> Targets:
+    """Return every phrase of the vocabulary, synonyms and background words too, as targets of a teacher of features.
+
+    Its codes are features: the decoder is the identity. Raises `ConfigError` where no phrase has a text row.
+    """
+    phrases = [phrase for label in words.labels for phrase in (label.name, *label.synonyms)]
+    targets = _targets_of(list(dict.fromkeys([*phrases, *words.background])), words, encoder, {})
+    return replace(targets, decoder=np.eye(encoder.dim, dtype=np.float32))
+
+
+def _targets_of(
+    wanted: Sequence[str], words: WordList, encoder: TextEncoder, not_queryable: Mapping[str, str]
+) -> Targets:
+    names, rows, missing = [], [], dict(not_queryable)
     for word in wanted:
         try:
             rows.append(encode_word(word, words.templates, encoder))
             names.append(word)
         except QueryError:
-            not_queryable[word] = f"no text row in {encoder.space}"
+            missing[word] = f"no text row in {encoder.space}"
     if not names:
         raise ConfigError(
             f"teacher: none of its names ({', '.join(wanted)}) has a text row in {encoder.space}. "
             "Check `vocabulary` and `text`."
         )
-    if not_queryable:
-        listed = "; ".join(f"{name} ({reason})" for name, reason in not_queryable.items())
+    if missing:
+        listed = "; ".join(f"{name} ({reason})" for name, reason in missing.items())
         _log.warning("not queryable, points with these names supervise nothing: %s", listed)
-    return Targets(names=tuple(names), text=np.stack(rows), not_queryable=not_queryable)
-
-
-def feature_targets(words: WordList, encoder: TextEncoder) -> Targets:
-    """Return the vocabulary's words as targets of a teacher whose codes are features: its decoder is the identity."""
-    return replace(choose_targets(words, (), encoder), decoder=np.eye(encoder.dim, dtype=np.float32))
+    return Targets(names=tuple(names), text=np.stack(rows), not_queryable=missing)
 
 
 def encode_word(word: str, templates: Sequence[str], encoder: TextEncoder) -> NDArray[np.float32]:
