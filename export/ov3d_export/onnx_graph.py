@@ -20,9 +20,9 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from ov3d_perception.sparse_index import OCTANTS, PAIR_KERNEL, table_names
-from ov3d_trainer.anchors import TextAnchors
-from ov3d_trainer.layers import BasicBlock, Shortcut, VoxelNorm
-from ov3d_trainer.model import DownStage, SparseUNet, UpStage
+from ov3d_trainer.network.anchors import TextAnchors
+from ov3d_trainer.network.layers import BasicBlock, Shortcut, VoxelNorm
+from ov3d_trainer.network.model import DownStage, SparseUNet, UpStage
 
 OPSET = 18
 IR_VERSION = 8

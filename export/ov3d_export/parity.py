@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from ov3d_perception.errors import DataError, ModelError
 from ov3d_perception.inputs import InputSpec, build_inputs
 from ov3d_perception.types import Frame
-from ov3d_trainer.backends import index_tensors
-from ov3d_trainer.model import SparseUNet
+from ov3d_trainer.network.backends import index_tensors
+from ov3d_trainer.network.model import SparseUNet
 
 TOLERANCE = 1e-4
 """Largest difference of one number of a unit vector, or of one cosine: float32 sums of a few thousand products in

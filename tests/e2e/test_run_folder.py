@@ -19,8 +19,8 @@ from ov3d_trainer.checkpoint import load_checkpoint
 from ov3d_trainer.cli import main
 from ov3d_trainer.config import load_config
 from ov3d_trainer.report import read_metrics
-from ov3d_trainer.run_folder import link_latest
-from ov3d_trainer.train import train
+from ov3d_trainer.training.run_folder import link_latest
+from ov3d_trainer.training.train import train
 from tests.unit.data.tiny_nuscenes import write_tiny_nuscenes
 
 Settings = list[str]

@@ -25,7 +25,7 @@ from ov3d_trainer.image_tower.concepts import training_captions
 from ov3d_trainer.image_tower.config import load_tower_config
 from ov3d_trainer.image_tower.pixels import load_pixels
 from ov3d_trainer.image_tower.training import train_image_tower
-from ov3d_trainer.train import train
+from ov3d_trainer.training.train import train
 
 FAMILIES = {
     "ground": ("flat.",),

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from ov3d_perception.errors import ConfigError
-from ov3d_trainer import steps
 from ov3d_trainer.checkpoint import load_checkpoint
 from ov3d_trainer.cli import main
 from ov3d_trainer.config import load_config
 from ov3d_trainer.report import loss_figure, read_metrics
-from ov3d_trainer.train import train
+from ov3d_trainer.training import steps
+from ov3d_trainer.training.train import train
 
 STEPS = 30
 SMALL = (

@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from ov3d_perception.errors import ConfigError
-from ov3d_trainer import steps
 from ov3d_trainer.checkpoint import load_checkpoint
 from ov3d_trainer.config import load_config
 from ov3d_trainer.report import read_metrics
-from ov3d_trainer.run import Run
-from ov3d_trainer.train import train
+from ov3d_trainer.training import steps
+from ov3d_trainer.training.run import Run
+from ov3d_trainer.training.train import train
 
 STEPS = 3
 SMALL = (
@@ -115,7 +115,7 @@ def test_loss_that_is_no_number_stops_the_run(settings: tuple[Path, list[str]], 
 
 
 def test_batch_that_processes_cannot_share_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ov3d_trainer import distributed
+    from ov3d_trainer.training import distributed
 
     monkeypatch.setattr(distributed, "world_size", lambda: 2)
     with pytest.raises(ConfigError, match="3 sweeps cannot be shared by 2 processes"):

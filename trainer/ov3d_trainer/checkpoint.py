@@ -18,7 +18,7 @@ from ov3d_perception.errors import ConfigError, ModelError
 from ov3d_perception.inputs import InputSpec
 from ov3d_perception.queries import LabelSpec
 
-from .model import SparseUNet, UNetConfig
+from .network.model import SparseUNet, UNetConfig
 from .whole_files import written_whole
 
 CHECKPOINT_VERSION = 2

@@ -13,10 +13,10 @@ from typing import Any
 
 from ov3d_perception.errors import ConfigError, Ov3dError
 
-from .clip_command import add_demo_clip, add_dense_zero_shot
+from .commands.clip_command import add_demo_clip, add_dense_zero_shot
+from .commands.simulate_command import add_simulate
+from .commands.text_tower_command import add_text_tower
 from .settings import add_settings_option
-from .simulate_command import add_simulate
-from .text_tower_command import add_text_tower
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,8 +69,8 @@ def _add_train(commands: Any) -> None:
 def _run_train(options: argparse.Namespace) -> None:
     from .config import load_config
     from .report import read_metrics, training_text
-    from .run_folder import METRICS_FILE
-    from .train import train
+    from .training.run_folder import METRICS_FILE
+    from .training.train import train
 
     if options.resume and options.restart:
         raise ConfigError("--resume and --restart exclude each other. Give one.")
@@ -110,7 +110,7 @@ def _run_cache(options: argparse.Namespace) -> None:
             new = fill_cache(source, workers, title=name)
             print(f"{name}: {len(source)} samples in {source.folder}, {new} of them new")
     if config.teacher.keep:
-        from .prepared import fill_supervision
+        from .supervision.prepared import fill_supervision
 
         print("teacher: supervision of {} samples, {} of them new".format(*fill_supervision(config, workers)))
 
@@ -185,7 +185,7 @@ def _add_teacher(commands: Any) -> None:
 def _run_teacher(options: argparse.Namespace) -> None:
     from .config import load_config
     from .data.dataset import parse_source
-    from .teacher_quality import measure_teacher, teacher_text
+    from .supervision.quality import measure_teacher, teacher_text
     from .whole_files import write_whole
 
     config = load_config(options.config, options.settings)
@@ -247,7 +247,7 @@ def _add_make_bank(commands: Any) -> None:
 
 
 def _run_make_bank(options: argparse.Namespace) -> None:
-    from .bank_making import bank_from_encoder, bank_from_rows
+    from .words.bank_making import bank_from_encoder, bank_from_rows
 
     if (options.names is None) == (not options.rows):
         raise ConfigError("make-bank: give either --names or --rows.")

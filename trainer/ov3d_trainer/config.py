@@ -13,9 +13,9 @@ from typing import Any
 
 from ov3d_perception.inputs import InputSpec
 
-from .augmentation import AugmentationConfig, check_augmentation
 from .settings import expect as _expect
 from .settings import read_settings, save_settings, settings_from_dict
+from .training.augmentation import AugmentationConfig, check_augmentation
 
 
 @dataclass(kw_only=True)
@@ -72,10 +72,10 @@ class InputsConfig:
 
 @dataclass(kw_only=True)
 class NetworkConfig:
-    """Which network: a name of `ov3d_trainer.model.ARCHITECTURES` and what computes its convolutions.
+    """Which network: a name of `ov3d_trainer.network.model.ARCHITECTURES` and what computes its convolutions.
 
     With `anchors` its features are drawn to the teacher's text rows, the sharper the lower `anchor_temperature` is; see
-    `ov3d_trainer.anchors`.
+    `ov3d_trainer.network.anchors`.
     """
 
     architecture: str = "narrow"
@@ -99,11 +99,11 @@ class TeacherConfig:
     for random ones, to try things out); `edit` as in `clip_dense.edits`, `short_side`, `window` and `stride` in pixels
     as in `clip_dense.windows`, averaged over images of each of `scales` times that side.
 
-    `flip`: average over mirrored images too. How labels and features come to points: see `lift.LiftOptions`.
-    `neighbours`: so many samples before and after one in its recording say what they saw too, see `consolidate`: in
-    voxels of `neighbour_voxel_m`, each step away counting `neighbour_factor` times as much. `codebook`: keep at most so
-    many vectors a sample (0: all), see `codebook`. `keep`: keep what the teacher says in `cache`, so that it says it
-    once.
+    `flip`: average over mirrored images too. How labels and features come to points: see `supervision.lift`.
+    `neighbours`: so many samples before and after one in its recording say what they saw too, see
+    `supervision.consolidate`: in voxels of `neighbour_voxel_m`, each step away counting `neighbour_factor` times as
+    much. `codebook`: keep at most so many vectors a sample (0: all), see `supervision.codebook`. `keep`: keep what the
+    teacher says in `cache`, so that it says it once.
     """
 
     kind: str = "masks"

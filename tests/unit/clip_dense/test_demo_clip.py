@@ -25,7 +25,7 @@ from ov3d_trainer.demo_clip.training import contrastive_loss, train_demo_clip
 from ov3d_trainer.image_tower.concepts import training_captions
 from ov3d_trainer.open_clip_loading import load_model, text_space
 from ov3d_trainer.teacher import make_teacher
-from ov3d_trainer.vocabulary import parse_vocabulary
+from ov3d_trainer.words.vocabulary import parse_vocabulary
 from tests.unit.training.hand_made import make_sample, make_view
 
 MODEL = {

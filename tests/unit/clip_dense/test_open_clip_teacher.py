@@ -14,7 +14,7 @@ from ov3d_trainer.config import TeacherConfig
 from ov3d_trainer.open_clip_loading import text_space
 from ov3d_trainer.teacher import make_teacher
 from ov3d_trainer.teacher.open_clip import features_at
-from ov3d_trainer.vocabulary import parse_vocabulary
+from ov3d_trainer.words.vocabulary import parse_vocabulary
 from tests.unit.training.hand_made import make_sample, make_view
 
 WORDS = parse_vocabulary({"labels": ["car", "tree"]})

@@ -9,7 +9,7 @@ import numpy as np
 from ov3d_trainer.data.scannet.reader import ScanNetScans
 from ov3d_trainer.data.scannet.sens import COLOR_JPEG, DEPTH_ZLIB, SensHeader, depth_of_color_view
 from ov3d_trainer.data.scannet.writer import write_room
-from ov3d_trainer.lift import LiftOptions, visible_pixels
+from ov3d_trainer.supervision.lift import LiftOptions, visible_pixels
 
 
 def header(color: list[float], depth: list[float], *, color_size: tuple[int, int] = (8, 4)) -> SensHeader:

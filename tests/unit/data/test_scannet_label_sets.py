@@ -23,7 +23,7 @@ from ov3d_trainer.data.scannet.label_sets import (
 )
 from ov3d_trainer.data.scannet.reader import ScanNetScan, ScanObject
 from ov3d_trainer.data.scannet.writer import write_room
-from ov3d_trainer.vocabulary import read_vocabulary
+from ov3d_trainer.words.vocabulary import read_vocabulary
 
 
 def scan_of(nyu40: list[int], objects: list[RawCategory | None], rows: list[int]) -> ScanNetScan:

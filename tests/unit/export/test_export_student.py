@@ -17,7 +17,7 @@ from ov3d_perception.inputs import InputSpec
 from ov3d_perception.queries import LabelSpec
 from ov3d_perception.types import Frame
 from ov3d_trainer.checkpoint import Checkpoint, Vocabulary, save_checkpoint
-from ov3d_trainer.model import SparseUNet, UNetConfig
+from ov3d_trainer.network.model import SparseUNet, UNetConfig
 
 NETWORK = UNetConfig(
     architecture="test",

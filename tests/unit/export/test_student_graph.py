@@ -10,9 +10,9 @@ from ov3d_export.onnx_graph import fold_norm, student_graph
 from ov3d_perception.inputs import InputSpec, build_inputs
 from ov3d_perception.sparse_index import build_sparse_index, table_names
 from ov3d_perception.types import Frame
-from ov3d_trainer.backends import index_tensors
-from ov3d_trainer.layers import VoxelNorm
-from ov3d_trainer.model import SparseUNet, UNetConfig, unet_config
+from ov3d_trainer.network.backends import index_tensors
+from ov3d_trainer.network.layers import VoxelNorm
+from ov3d_trainer.network.model import SparseUNet, UNetConfig, unet_config
 
 TOLERANCE = 1e-4  # the export's own promise; what is measured here is some 1e-6
 SHAPE = {"channels": (4, 6, 8, 10, 8, 6, 6, 4), "layers": (1, 2, 1, 1, 1, 1, 1, 2), "stem_channels": 4}

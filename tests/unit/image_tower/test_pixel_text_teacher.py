@@ -16,7 +16,7 @@ from ov3d_trainer.image_tower.checkpoint import build_tower, save_tower
 from ov3d_trainer.loss import FeatureObjective, make_objective
 from ov3d_trainer.teacher import make_teacher
 from ov3d_trainer.teacher.pixel_text import hidden_at
-from ov3d_trainer.vocabulary import parse_vocabulary
+from ov3d_trainer.words.vocabulary import parse_vocabulary
 from tests.unit.training.hand_made import make_sample, make_view
 
 WORDS = parse_vocabulary({"labels": ["car", "tree"]})

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from ov3d_trainer.anchors import TextAnchors
+from ov3d_trainer.network.anchors import TextAnchors
 
 EAST, NORTH = torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0.0, 1.0, 0.0])
 

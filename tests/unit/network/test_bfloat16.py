@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from ov3d_perception.sparse_index import build_sparse_index
-from ov3d_trainer.backends import index_tensors, open_backend, read_tables
-from ov3d_trainer.layers import VoxelNorm
-from ov3d_trainer.model import SparseUNet, unet_config
+from ov3d_trainer.network.backends import index_tensors, open_backend, read_tables
+from ov3d_trainer.network.layers import VoxelNorm
+from ov3d_trainer.network.model import SparseUNet, unet_config
 
 CUBE = np.array([(x, y, z) for x in range(3) for y in range(3) for z in range(3)], np.int32)
 

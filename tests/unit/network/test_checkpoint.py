@@ -16,7 +16,7 @@ from ov3d_trainer.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from ov3d_trainer.model import SparseUNet, UNetConfig
+from ov3d_trainer.network.model import SparseUNet, UNetConfig
 
 NETWORK = UNetConfig(
     architecture="test",

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from ov3d_perception.errors import ConfigError
 from ov3d_perception.sparse_index import build_sparse_index
-from ov3d_trainer.backends import BACKENDS, ChildTable, PairTable, index_tensors, open_backend, read_tables
-from ov3d_trainer.backends.torch_pairs import TorchPairs
+from ov3d_trainer.network.backends import BACKENDS, ChildTable, PairTable, index_tensors, open_backend, read_tables
+from ov3d_trainer.network.backends.torch_pairs import TorchPairs
 
 TOLERANCE = 1e-11
 SIDE = 8

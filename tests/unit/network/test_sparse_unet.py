@@ -6,8 +6,8 @@ import torch
 
 from ov3d_perception.errors import ConfigError
 from ov3d_perception.sparse_index import build_sparse_index
-from ov3d_trainer.backends import index_tensors
-from ov3d_trainer.model import ARCHITECTURES, SparseUNet, UNetConfig, unet_config
+from ov3d_trainer.network.backends import index_tensors
+from ov3d_trainer.network.model import ARCHITECTURES, SparseUNet, UNetConfig, unet_config
 
 SMALL = UNetConfig(
     architecture="test",

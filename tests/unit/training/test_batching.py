@@ -6,13 +6,13 @@ import torch
 
 from ov3d_perception.inputs import InputSpec
 from ov3d_perception.types import Frame
-from ov3d_trainer.augment import augment, random_linear_map
-from ov3d_trainer.batching import make_batch, rows_of_step, set_apart
 from ov3d_trainer.config import AugmentationConfig, ScheduleConfig
-from ov3d_trainer.model import SparseUNet, UNetConfig
-from ov3d_trainer.prepared import Prepared
-from ov3d_trainer.schedule import rate_factor
+from ov3d_trainer.network.model import SparseUNet, UNetConfig
+from ov3d_trainer.supervision.prepared import Prepared
 from ov3d_trainer.teacher import Supervision
+from ov3d_trainer.training.augment import augment, random_linear_map
+from ov3d_trainer.training.batching import make_batch, rows_of_step, set_apart
+from ov3d_trainer.training.schedule import rate_factor
 
 SPEC = InputSpec(voxel_size_m=0.5, levels=3)
 NETWORK = UNetConfig(

@@ -23,7 +23,7 @@ from ov3d_trainer.benchmark.sources import ENSEMBLE, STUDENT, TEACHER, Similarit
 from ov3d_trainer.data.sample import SceneObject
 from ov3d_trainer.data.simulate.kinds import KIND_OF
 from ov3d_trainer.data.simulate.words import all_words
-from ov3d_trainer.vocabulary import parse_vocabulary, read_vocabulary
+from ov3d_trainer.words.vocabulary import parse_vocabulary, read_vocabulary
 from tests.unit.training.hand_made import make_sample
 
 KINDS = ("car", "tree", "cyclist")

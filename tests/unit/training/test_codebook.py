@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ov3d_trainer.codebook import with_codebook
+from ov3d_trainer.supervision.codebook import with_codebook
 from ov3d_trainer.teacher.base import FeatureSupervision
 
 

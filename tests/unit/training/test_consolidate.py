@@ -7,8 +7,8 @@ import pytest
 
 from ov3d_perception.errors import DataError
 from ov3d_perception.geometry import make_transform
-from ov3d_trainer.consolidate import Seen, consolidate
 from ov3d_trainer.data.sample import UNKNOWN, Place
+from ov3d_trainer.supervision.consolidate import Seen, consolidate
 from ov3d_trainer.teacher.base import FeatureSupervision, Supervision
 
 HERE = Place(recording="drive", world_from_lidar=np.eye(4))

@@ -13,7 +13,7 @@ from ov3d_trainer.checkpoint import Checkpoint, Vocabulary, save_checkpoint
 from ov3d_trainer.cli import main
 from ov3d_trainer.config import InputsConfig, SourceConfig, TeacherConfig, TrainConfig, config_to_dict
 from ov3d_trainer.evaluation.command import EvaluationOptions, evaluate_checkpoint
-from ov3d_trainer.model import SparseUNet, unet_config
+from ov3d_trainer.network.model import SparseUNet, unet_config
 
 BANK = ("tree", "car", "person", "building", "road")
 CAR, TRUCK, UNLABELLED = 10, 18, 0  # raw numbers

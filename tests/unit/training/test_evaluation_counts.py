@@ -8,7 +8,7 @@ from ov3d_trainer.evaluation.measure import group_figures
 from ov3d_trainer.evaluation.student import Answer
 from ov3d_trainer.evaluation.tally import Surety, Tally, ring_of
 from ov3d_trainer.scores import count_confusion, harmonic_mean
-from ov3d_trainer.vocabulary import parse_vocabulary
+from ov3d_trainer.words.vocabulary import parse_vocabulary
 
 
 def test_rings_go_by_horizontal_distance_and_begin_at_their_nearer_border():

@@ -12,7 +12,7 @@ from ov3d_perception.queries import make_queries
 from ov3d_perception.types import Frame
 from ov3d_trainer.data.sample import Sample
 from ov3d_trainer.evaluation.student import NOWHERE, Cosines, Repeats, Student, ask_for, moved
-from ov3d_trainer.vocabulary import parse_vocabulary
+from ov3d_trainer.words.vocabulary import parse_vocabulary
 
 INPUTS = InputSpec(voxel_size_m=1.0, features=("x", "y", "one"), max_range_m=20.0, levels=1)
 

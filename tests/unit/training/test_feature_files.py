@@ -7,7 +7,7 @@ import torch
 from ov3d_perception.errors import ConfigError, DataError
 from ov3d_trainer.config import TeacherConfig
 from ov3d_trainer.teacher import make_teacher
-from ov3d_trainer.vocabulary import parse_vocabulary
+from ov3d_trainer.words.vocabulary import parse_vocabulary
 from tests.unit.training.hand_made import make_sample
 
 WORDS = parse_vocabulary({"labels": ["car", "tree"]})

@@ -4,7 +4,13 @@ import numpy as np
 
 from ov3d_perception.types import Voxels
 from ov3d_trainer.data.sample import UNKNOWN
-from ov3d_trainer.lift import LiftOptions, away_from_borders, lift_view_labels, pixels_in_label_image, voxel_targets
+from ov3d_trainer.supervision.lift import (
+    LiftOptions,
+    away_from_borders,
+    lift_view_labels,
+    pixels_in_label_image,
+    voxel_targets,
+)
 from ov3d_trainer.teacher.views import mean_over_views
 from tests.unit.training.hand_made import label_image, make_sample, make_view
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from ov3d_perception.sparse_index import build_sparse_index
-from ov3d_trainer.backends import index_tensors
-from ov3d_trainer.head import text_similarity
 from ov3d_trainer.loss import DistillationLoss, class_weights, text_cross_entropy, weighted_cosine
-from ov3d_trainer.model import SparseUNet, UNetConfig
+from ov3d_trainer.network.backends import index_tensors
+from ov3d_trainer.network.head import text_similarity
+from ov3d_trainer.network.model import SparseUNet, UNetConfig
 
 NETWORK = UNetConfig(
     architecture="test",

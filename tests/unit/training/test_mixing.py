@@ -5,12 +5,12 @@ import pytest
 
 from ov3d_perception.inputs import InputSpec
 from ov3d_perception.types import Frame
-from ov3d_trainer.augmentation import AugmentationConfig
-from ov3d_trainer.batching import make_batch
 from ov3d_trainer.data.sample import UNKNOWN
-from ov3d_trainer.mixing import join_supervision, lay_over, mix_pairs
-from ov3d_trainer.prepared import Prepared
+from ov3d_trainer.supervision.prepared import Prepared
 from ov3d_trainer.teacher import FeatureSupervision, Supervision
+from ov3d_trainer.training.augmentation import AugmentationConfig
+from ov3d_trainer.training.batching import make_batch
+from ov3d_trainer.training.mixing import join_supervision, lay_over, mix_pairs
 
 SPEC = InputSpec(voxel_size_m=1.0, features=("one",), levels=2)
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ov3d_trainer.optimiser import MovingAverage
+from ov3d_trainer.training.optimiser import MovingAverage
 
 
 def moved(*, statistics: bool, step: int) -> dict[str, float]:

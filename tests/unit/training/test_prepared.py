@@ -11,12 +11,12 @@ import pytest
 from ov3d_perception.errors import ConfigError, DataError
 from ov3d_perception.text.bank import write_bank
 from ov3d_perception.types import Frame
-from ov3d_trainer import prepared
 from ov3d_trainer.cli import main
 from ov3d_trainer.config import SourceConfig, TeacherConfig, TrainConfig
 from ov3d_trainer.data.nuscenes.keyframes import NuScenesKeyframes
 from ov3d_trainer.data.sample import DataSet, Place, Sample
-from ov3d_trainer.prepared import (
+from ov3d_trainer.supervision import prepared
+from ov3d_trainer.supervision.prepared import (
     ConsolidatedSamples,
     PreparedSamples,
     fill_supervision,

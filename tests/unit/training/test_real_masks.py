@@ -10,7 +10,7 @@ from ov3d_trainer.config import TeacherConfig
 from ov3d_trainer.data.boxes import points_in_box
 from ov3d_trainer.data.keyframe import Keyframe
 from ov3d_trainer.teacher import make_teacher
-from ov3d_trainer.vocabulary import read_vocabulary
+from ov3d_trainer.words.vocabulary import read_vocabulary
 
 WORDS = ("building", "pole", "tree", "person", "car", "truck")
 

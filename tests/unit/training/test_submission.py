@@ -20,7 +20,7 @@ from ov3d_trainer.evaluation.submission import (
     truth_of,
 )
 from ov3d_trainer.scores import count_confusion
-from ov3d_trainer.vocabulary import parse_vocabulary, read_vocabulary
+from ov3d_trainer.words.vocabulary import parse_vocabulary, read_vocabulary
 
 NUSCENES = layout_of(SourceConfig(kind="nuscenes", split="mini_val"))
 KITTI = layout_of(SourceConfig(kind="kitti", split="08"))

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("skimage", reason="superpixels need scikit-image")
 
-from ov3d_trainer.lift import LiftOptions
+from ov3d_trainer.supervision.lift import LiftOptions
 from ov3d_trainer.teacher.superpixels import superpixel_at, superpixels
 from ov3d_trainer.teacher.views import mean_over_views
 from tests.unit.training.hand_made import CAMERA_FROM_LIDAR, make_sample, make_view

@@ -5,7 +5,7 @@ import pytest
 
 from ov3d_perception.errors import DataError
 from ov3d_trainer.data.sample import UNKNOWN
-from ov3d_trainer.supervision_files import read_supervision, write_supervision
+from ov3d_trainer.supervision.files import read_supervision, write_supervision
 from ov3d_trainer.teacher.base import FeatureSupervision, Supervision
 
 

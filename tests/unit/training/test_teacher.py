@@ -5,7 +5,7 @@ from ov3d_perception.errors import ConfigError, DataError
 from ov3d_trainer.config import TeacherConfig
 from ov3d_trainer.data.sample import UNKNOWN
 from ov3d_trainer.teacher import choose_targets, make_teacher
-from ov3d_trainer.vocabulary import parse_vocabulary
+from ov3d_trainer.words.vocabulary import parse_vocabulary
 from tests.unit.training.hand_made import label_image, make_sample, make_view
 
 WORDS = parse_vocabulary({"labels": [{"name": "tree", "aliases": ["vegetation"]}, "car", "road"], "ignore": ["sky"]})

@@ -3,7 +3,7 @@ import pytest
 
 from ov3d_perception.errors import ConfigError
 from ov3d_perception.text.bank import BankEncoder
-from ov3d_trainer.vocabulary import parse_vocabulary, queryable, read_vocabulary
+from ov3d_trainer.words.vocabulary import parse_vocabulary, queryable, read_vocabulary
 
 
 def test_alias_synonym_and_name_mean_the_label():

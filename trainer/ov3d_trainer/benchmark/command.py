@@ -13,7 +13,7 @@ from ..data.dataset import open_source
 from ..data.sample import SampleSource
 from ..data.simulate.kinds import KIND_OF
 from ..report import save_figure, table
-from ..vocabulary import read_vocabulary
+from ..words.vocabulary import read_vocabulary
 from .classes import room_class_of_kind, street_class_of_kind
 from .measure import ALL, SEEN, Answers, measure, phrases_of
 from .pictures import heat_sheet

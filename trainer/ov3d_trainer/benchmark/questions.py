@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..data.sample import UNKNOWN, Sample, SceneObject
 from ..data.simulate.kinds import KIND_OF
 from ..data.simulate.words import words_of
-from ..vocabulary import WordList
+from ..words.vocabulary import WordList
 from .sources import PROMPTED
 
 

@@ -25,9 +25,9 @@ from ..report import table
 from ..scores import Confusion, add_confusions, count_confusion, percentage
 from ..teacher.open_clip import load_visual
 from ..teacher.superpixels import superpixels
-from ..text import open_text
-from ..vocabulary import WordList, read_vocabulary
 from ..whole_files import write_whole
+from ..words.text import open_text
+from ..words.vocabulary import WordList, read_vocabulary
 from .edits import check_visual
 from .pooling import pool_over_segments
 from .windows import DenseClip, DenseOptions

@@ -14,7 +14,7 @@ from ov3d_perception.errors import DataError
 from ..data.dataset import open_source
 from ..image_tower.concepts import make_concepts, plain_concepts
 from ..open_clip_loading import load_model
-from ..text import open_text
+from ..words.text import open_text
 from .config import DemoClipTraining
 from .regions import draw_crops, load_regions
 from .training import features_of_crops

@@ -35,11 +35,11 @@ from ..data.sample import SceneObject
 from ..image_tower.concepts import encode, training_captions
 from ..image_tower.training import change_colours
 from ..open_clip_loading import TEXT_SPACE_KEY, load_model
-from ..optimiser import MovingAverage, make_optimiser
-from ..schedule import rate_factor
 from ..settings import save_settings
-from ..text import open_text
+from ..training.optimiser import MovingAverage, make_optimiser
+from ..training.schedule import rate_factor
 from ..whole_files import written_whole
+from ..words.text import open_text
 from .config import DemoClipTraining
 from .regions import Regions, draw_crops, load_regions
 

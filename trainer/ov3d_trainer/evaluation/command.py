@@ -14,11 +14,11 @@ from ..checkpoint import build_model, load_checkpoint
 from ..config import SourceConfig, TrainConfig, config_from_dict, evaluation_source
 from ..data.dataset import open_source, parse_source
 from ..data.sample import DataSet
-from ..distributed import own_device
 from ..teacher import Teacher, make_teacher
-from ..text import open_text
-from ..vocabulary import WordList, read_vocabulary
+from ..training.distributed import own_device
 from ..whole_files import write_whole
+from ..words.text import open_text
+from ..words.vocabulary import WordList, read_vocabulary
 from .measure import Findings, evaluate
 from .page import page
 from .student import Repeats, Student, ask_for

@@ -16,7 +16,7 @@ from ..data.boxes import points_in_box
 from ..data.sample import UNKNOWN, DataSet, Sample
 from ..scores import Confusion, harmonic_mean, percentage
 from ..teacher import FeatureSupervision, Teacher
-from ..vocabulary import WordList
+from ..words.vocabulary import WordList
 from .modes import MODES, class_of, modes, taught_labels
 from .student import Answer, Repeats, Student
 from .submission import Submission, official_figures, truth_of

@@ -20,11 +20,11 @@ from ov3d_perception.queries import LabelSpec, QuerySet, make_queries
 from ov3d_perception.text.encoder import TextEncoder
 from ov3d_perception.types import Frame
 
-from ..backends import index_tensors
 from ..data.sample import Sample
-from ..model import SparseUNet
+from ..network.backends import index_tensors
+from ..network.model import SparseUNet
 from ..teacher import Teacher
-from ..vocabulary import WordList, queryable
+from ..words.vocabulary import WordList, queryable
 
 NOWHERE = -1
 """The class of a point that has no cosines: too far away, or not a number."""

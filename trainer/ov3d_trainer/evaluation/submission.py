@@ -25,8 +25,8 @@ from ..config import SourceConfig
 from ..data.kitti import categories as kitti
 from ..data.nuscenes import categories as nuscenes
 from ..scores import Confusion
-from ..vocabulary import WordList
 from ..whole_files import written_whole
+from ..words.vocabulary import WordList
 from .student import NOWHERE
 
 NUSCENES_SPLITS = ("train", "val", "test", "mini_train", "mini_val")

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from ov3d_perception.errors import ModelError
 
-from ..anchors import TextAnchors
+from ..network.anchors import TextAnchors
 
 STRIDE = 2
 """Pixels of the shrunk image per cell of the feature map, in each direction."""

@@ -29,11 +29,11 @@ from ov3d_perception.text.encoder import TextEncoder
 from .. import __version__
 from ..data.dataset import open_source
 from ..data.sample import UNKNOWN, SceneObject
-from ..head import linear_similarity
-from ..optimiser import MovingAverage, make_optimiser
-from ..schedule import rate_factor
+from ..network.head import linear_similarity
 from ..settings import save_settings
-from ..text import open_text
+from ..training.optimiser import MovingAverage, make_optimiser
+from ..training.schedule import rate_factor
+from ..words.text import open_text
 from .checkpoint import TowerCheckpoint, save_tower
 from .concepts import make_concepts, plain_concepts, training_captions
 from .config import ImageTowerTraining

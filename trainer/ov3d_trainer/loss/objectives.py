@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch.nn import functional as F
 
-from ..head import linear_length, linear_similarity, text_similarity
+from ..network.head import linear_length, linear_similarity, text_similarity
 from .distillation import DistillationLoss, LossParts, class_weights, weighted_mean
 
 if TYPE_CHECKING:
     from ..config import LossConfig
-    from ..model import SparseUNet
+    from ..network.model import SparseUNet
     from ..teacher import Teacher
 
 _EPSILON = 1e-12

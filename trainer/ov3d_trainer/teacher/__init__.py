@@ -10,8 +10,8 @@ from ov3d_perception.errors import ConfigError
 
 from ..config import TeacherConfig
 from ..data.sample import Sample
-from ..lift import LiftOptions
-from ..vocabulary import WordList
+from ..supervision.lift import LiftOptions
+from ..words.vocabulary import WordList
 from .base import FeatureSupervision, Supervision, Targets, Teacher, choose_targets
 from .features import open_file_teacher
 from .labels import LabelTeacher

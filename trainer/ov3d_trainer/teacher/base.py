@@ -15,8 +15,8 @@ from ov3d_perception.types import Voxels
 from ov3d_perception.voxels import mean_per_voxel
 
 from ..data.sample import UNKNOWN, Sample
-from ..lift import voxel_targets
-from ..vocabulary import WordList
+from ..supervision.lift import voxel_targets
+from ..words.vocabulary import WordList
 
 if TYPE_CHECKING:
     from ov3d_perception.text.encoder import TextEncoder

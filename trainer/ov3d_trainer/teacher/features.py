@@ -19,7 +19,7 @@ from ov3d_perception.text.encoder import TextEncoder
 
 from ..data.sample import Sample
 from ..torch_files import load_arrays
-from ..vocabulary import WordList
+from ..words.vocabulary import WordList
 from .base import FeatureSupervision, Targets, feature_targets
 
 

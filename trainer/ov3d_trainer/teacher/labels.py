@@ -9,7 +9,7 @@ import numpy as np
 from ov3d_perception.errors import DataError
 
 from ..data.sample import UNKNOWN, Sample
-from ..vocabulary import WordList
+from ..words.vocabulary import WordList
 from .base import Supervision, Targets, target_of_name
 
 

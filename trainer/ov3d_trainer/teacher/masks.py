@@ -14,8 +14,8 @@ from ov3d_perception.text.encoder import TextEncoder
 from ..config import TeacherConfig
 from ..data.masks import Masks, read_label_image, read_listing, read_masks, read_vectors
 from ..data.sample import UNKNOWN, LabelImage, Sample
-from ..lift import LiftOptions, lift_view_labels
-from ..vocabulary import WordList
+from ..supervision.lift import LiftOptions, lift_view_labels
+from ..words.vocabulary import WordList
 from .base import FeatureSupervision, Supervision, Targets, choose_targets, feature_targets, target_of_name
 
 

@@ -11,8 +11,8 @@ from ov3d_perception.text.encoder import TextEncoder
 
 from ..config import TeacherConfig
 from ..data.sample import Sample
-from ..lift import LiftOptions
-from ..vocabulary import WordList
+from ..supervision.lift import LiftOptions
+from ..words.vocabulary import WordList
 from .base import FeatureSupervision, Targets, feature_targets
 from .views import mean_over_views
 

@@ -16,9 +16,9 @@ from ov3d_perception.types import CameraView
 from ..clip_dense.windows import DenseClip, DenseOptions
 from ..config import TeacherConfig
 from ..data.sample import Sample
-from ..lift import LiftOptions
 from ..open_clip_loading import load_model, text_space
-from ..vocabulary import WordList
+from ..supervision.lift import LiftOptions
+from ..words.vocabulary import WordList
 from .base import FeatureSupervision, Targets, feature_targets
 from .views import mean_over_views
 

@@ -16,10 +16,10 @@ from ov3d_perception.text.encoder import TextEncoder
 from ov3d_perception.types import CameraView
 
 from ..data.sample import Sample
-from ..head import linear_length
 from ..image_tower.checkpoint import build_tower, load_tower
 from ..image_tower.network import STRIDE, ImageTower
-from ..lift import LiftOptions
+from ..network.head import linear_length
+from ..supervision.lift import LiftOptions
 from .base import FeatureSupervision, Targets
 from .views import mean_over_views
 

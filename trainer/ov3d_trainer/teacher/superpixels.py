@@ -8,7 +8,7 @@ from PIL import Image
 
 from ov3d_perception.errors import ConfigError
 
-from ..lift import pixels_in_label_image
+from ..supervision.lift import pixels_in_label_image
 
 _WIDTH = 480
 """Images are shrunk to this many columns first: borders get coarser, and work falls with the square."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ov3d_perception.types import CameraView
 
 from ..data.sample import Sample
-from ..lift import LiftOptions, visible_pixels
+from ..supervision.lift import LiftOptions, visible_pixels
 from .base import FeatureSupervision
 from .superpixels import superpixel_at
 

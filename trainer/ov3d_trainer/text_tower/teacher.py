@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..sentence_encoder import SentenceEncoder
+from ..words.sentence_encoder import SentenceEncoder
 from .checkpoint import run_tower
 from .network import tower_from_bert
 

@@ -21,10 +21,10 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from .. import __version__
-from ..optimiser import make_optimiser
-from ..schedule import rate_factor
-from ..sentence_encoder import SentenceEncoder, open_sentence_encoder
 from ..settings import save_settings
+from ..training.optimiser import make_optimiser
+from ..training.schedule import rate_factor
+from ..words.sentence_encoder import SentenceEncoder, open_sentence_encoder
 from .checkpoint import TextCheckpoint, TorchTextEncoder, save_text_tower
 from .config import TextTowerTraining
 from .measure import measure_tower

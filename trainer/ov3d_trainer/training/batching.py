@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from ov3d_perception.inputs import InputSpec, build_inputs
 from ov3d_perception.sparse_index import IndexTables, build_sparse_index
 
+from ..network.backends import index_tensors, stays_on_cpu
+from ..supervision.prepared import Prepared
 from .augment import augment
 from .augmentation import AugmentationConfig
-from .backends import index_tensors, stays_on_cpu
 from .mixing import mix_pairs
-from .prepared import Prepared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

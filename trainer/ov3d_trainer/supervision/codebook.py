@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 from scipy.cluster.vq import kmeans2
 
-from .teacher.base import FeatureSupervision
+from ..teacher.base import FeatureSupervision
 
 _ROUNDS = 3
 _SEED = 0

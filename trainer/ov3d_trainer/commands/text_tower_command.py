@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .settings import add_settings_option
+from ..settings import add_settings_option
 
 
 def add_text_tower(commands: Any) -> None:
@@ -27,8 +27,8 @@ def add_text_tower(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from .text_tower.config import load_text_config
-    from .text_tower.training import REPORT_FILE, train_text_tower, write_text_list
+    from ..text_tower.config import load_text_config
+    from ..text_tower.training import REPORT_FILE, train_text_tower, write_text_list
 
     config = load_text_config(options.config, options.settings)
     if options.list is not None:

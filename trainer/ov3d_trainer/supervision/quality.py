@@ -17,16 +17,16 @@ from tqdm import tqdm
 from ov3d_perception.errors import DataError
 from ov3d_perception.inputs import build_inputs
 
+from ..config import SourceConfig, TrainConfig, input_spec
+from ..data.sample import UNKNOWN
+from ..evaluation.modes import class_of, taught_labels
+from ..evaluation.student import ask_for
+from ..report import table
+from ..scores import add_confusions, count_confusion
+from ..teacher.base import FeatureSupervision
 from .codebook import with_codebook
-from .config import SourceConfig, TrainConfig, input_spec
-from .data.sample import UNKNOWN
-from .evaluation.modes import class_of, taught_labels
-from .evaluation.student import ask_for
+from .files import read_supervision, write_supervision
 from .prepared import TrainingData, prepare_data
-from .report import table
-from .scores import add_confusions, count_confusion
-from .supervision_files import read_supervision, write_supervision
-from .teacher.base import FeatureSupervision
 
 _TIMED = 8
 """Samples that stages are timed on, after one that nothing is told of."""

@@ -15,19 +15,19 @@ from ov3d_perception.errors import ConfigError, DataError
 from ov3d_perception.text.encoder import TextEncoder
 from ov3d_perception.types import Frame
 
+from ..config import SourceConfig, TeacherConfig, TrainConfig
+from ..data.cache import cache_key
+from ..data.dataset import is_simulated, open_source
+from ..data.sample import DataSet, Place
+from ..teacher import make_teacher
+from ..teacher.base import FeatureSupervision, Supervision, Teacher
+from ..whole_files import remove_leftovers
+from ..words.text import open_text
+from ..words.vocabulary import WordList, read_vocabulary
+from ..work import ALONE, RowWork, Workers, work_on
 from .codebook import with_codebook
-from .config import SourceConfig, TeacherConfig, TrainConfig
 from .consolidate import Seen, consolidate
-from .data.cache import cache_key
-from .data.dataset import is_simulated, open_source
-from .data.sample import DataSet, Place
-from .supervision_files import SUPERVISION_FORMAT, read_supervision, write_supervision
-from .teacher import make_teacher
-from .teacher.base import FeatureSupervision, Supervision, Teacher
-from .text import open_text
-from .vocabulary import WordList, read_vocabulary
-from .whole_files import remove_leftovers
-from .work import ALONE, RowWork, Workers, work_on
+from .files import SUPERVISION_FORMAT, read_supervision, write_supervision
 
 _KEPT_BYTES = 4_000_000_000
 """Prepared samples are kept in memory up to this size: about 1 MB each for a 32-beam lidar, 30 with CLIP's features

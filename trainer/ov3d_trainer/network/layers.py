@@ -10,8 +10,8 @@ import math
 import torch
 from torch import nn
 
+from ..training.distributed import moments, world_size
 from .backends import ChildTable, PairTable, SparseConvBackend
-from .distributed import moments, world_size
 
 
 class SparseConv(nn.Module):

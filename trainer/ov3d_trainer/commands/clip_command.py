@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .settings import add_settings_option
+from ..settings import add_settings_option
 
 
 def add_demo_clip(commands: Any) -> None:
@@ -23,9 +23,9 @@ def add_demo_clip(commands: Any) -> None:
 
 
 def _run_demo_clip(options: argparse.Namespace) -> None:
-    from .demo_clip.config import load_demo_clip_config
-    from .demo_clip.measure import measure_demo_clip
-    from .demo_clip.training import train_demo_clip
+    from ..demo_clip.config import load_demo_clip_config
+    from ..demo_clip.measure import measure_demo_clip
+    from ..demo_clip.training import train_demo_clip
 
     config = load_demo_clip_config(options.config, options.settings)
     path = options.measure
@@ -58,11 +58,11 @@ def add_dense_zero_shot(commands: Any) -> None:
 
 
 def _run_dense_zero_shot(options: argparse.Namespace) -> None:
-    from .clip_dense.edits import EDITS
-    from .clip_dense.mask_retrieval import mask_row, measure_masks
-    from .clip_dense.zero_shot import measure_zero_shot, save_zero_shot, zero_shot_table
-    from .config import load_config
-    from .report import table
+    from ..clip_dense.edits import EDITS
+    from ..clip_dense.mask_retrieval import mask_row, measure_masks
+    from ..clip_dense.zero_shot import measure_zero_shot, save_zero_shot, zero_shot_table
+    from ..config import load_config
+    from ..report import table
 
     edits = tuple(part.strip() for part in options.edits.split(",")) if options.edits else EDITS
     config = load_config(options.config, options.settings)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ov3d_perception.errors import DataError
 
-from .teacher.base import FeatureSupervision, Supervision
-from .whole_files import written_whole
+from ..teacher.base import FeatureSupervision, Supervision
+from ..whole_files import written_whole
 
 SUPERVISION_FORMAT = 1
 _WEIGHT_STEPS = 255

@@ -11,7 +11,7 @@ from ov3d_perception.projection import DEFAULT_MIN_DEPTH_M, not_occluded, projec
 from ov3d_perception.types import BoolArray, CameraView, Projection, Voxels
 from ov3d_perception.voxels import mean_per_voxel
 
-from .data.sample import UNKNOWN, LabelImage, Sample
+from ..data.sample import UNKNOWN, LabelImage, Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

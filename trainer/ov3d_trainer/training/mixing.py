@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ov3d_perception.types import Frame
 
-from .prepared import Prepared
-from .teacher.base import FeatureSupervision, Supervision
+from ..supervision.prepared import Prepared
+from ..teacher.base import FeatureSupervision, Supervision
 
 
 def mix_pairs(samples: Sequence[Prepared], chance: float, generators: Sequence[np.random.Generator]) -> list[Prepared]:

@@ -17,8 +17,8 @@ from ov3d_perception.errors import DataError
 from ov3d_perception.geometry import invert_transform, transform_points
 from ov3d_perception.voxels import voxelize
 
-from .data.sample import UNKNOWN, Place
-from .teacher.base import FeatureSupervision, Supervision
+from ..data.sample import UNKNOWN, Place
+from ..teacher.base import FeatureSupervision, Supervision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

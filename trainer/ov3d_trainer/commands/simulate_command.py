@@ -42,7 +42,7 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
 
 def _run_street(options: argparse.Namespace) -> None:
     """Write drives through simulated streets as a nuScenes data root (version v1.0-mini)."""
-    from .data.nuscenes.writer import write_streets
+    from ..data.nuscenes.writer import write_streets
 
     _check(options)
     drives = write_streets(
@@ -66,7 +66,7 @@ def _run_room(options: argparse.Namespace) -> None:
 
     from tqdm import tqdm
 
-    from .data.scannet.writer import write_room, write_splits
+    from ..data.scannet.writer import write_room, write_splits
 
     _check(options)
     if options.out.exists() and any(options.out.iterdir()) and not options.overwrite:

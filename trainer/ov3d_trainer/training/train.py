@@ -9,9 +9,9 @@ import torch
 
 from ov3d_perception.errors import ConfigError
 
-from . import __version__
-from .checkpoint import load_checkpoint
-from .config import TrainConfig, check_config
+from .. import __version__
+from ..checkpoint import load_checkpoint
+from ..config import TrainConfig, check_config
 from .distributed import process_group, rank, world_size
 from .run import Run, make_checkpoint, restore, start_run
 from .run_folder import CHECKPOINT_FILE, CONFIG_FILE, RunFolder

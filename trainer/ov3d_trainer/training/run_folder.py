@@ -9,10 +9,10 @@ from typing import Any
 
 from ov3d_perception.errors import ConfigError
 
-from .checkpoint import Checkpoint, save_checkpoint
-from .config import TrainConfig, save_config
-from .report import loss_figure, read_metrics, save_figure
-from .whole_files import disk_errors, remove_leftovers, replace_link, write_whole, written_whole
+from ..checkpoint import Checkpoint, save_checkpoint
+from ..config import TrainConfig, save_config
+from ..report import loss_figure, read_metrics, save_figure
+from ..whole_files import disk_errors, remove_leftovers, replace_link, write_whole, written_whole
 
 CHECKPOINT_FILE = "checkpoint.pt"
 METRICS_FILE = "metrics.jsonl"

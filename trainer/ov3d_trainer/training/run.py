@@ -19,17 +19,17 @@ from tqdm import tqdm
 from ov3d_perception.errors import ConfigError, DataError
 from ov3d_perception.inputs import InputSpec
 
-from . import __version__
+from .. import __version__
+from ..checkpoint import Checkpoint, Vocabulary
+from ..config import AugmentationConfig, TrainConfig, config_to_dict, input_spec
+from ..loss import Objective, make_objective
+from ..network.model import SparseUNet, UNetConfig, unet_config
+from ..supervision.prepared import PreparedSamples, prepare_data
+from ..teacher import Targets, Teacher
+from ..words.vocabulary import WordList, queryable
 from .batching import make_batch
-from .checkpoint import Checkpoint, Vocabulary
-from .config import AugmentationConfig, TrainConfig, config_to_dict, input_spec
 from .distributed import own_device
-from .loss import Objective, make_objective
-from .model import SparseUNet, UNetConfig, unet_config
 from .optimiser import MovingAverage, make_optimiser
-from .prepared import PreparedSamples, prepare_data
-from .teacher import Targets, Teacher
-from .vocabulary import WordList, queryable
 
 _BALANCE_SAMPLES = 64
 _FREE = ("out", "cache", "threads", "device", "log_every", "checkpoint_every", "evaluation", "tensorboard")

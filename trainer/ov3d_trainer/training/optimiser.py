@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import torch
 
-from .config import OptimiserConfig
+from ..config import OptimiserConfig
 
 
 def make_optimiser(parameters: Iterable[torch.nn.Parameter], config: OptimiserConfig) -> torch.optim.Optimizer:

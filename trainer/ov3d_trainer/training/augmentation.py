@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .settings import expect
+from ..settings import expect
 
 
 @dataclass(kw_only=True)

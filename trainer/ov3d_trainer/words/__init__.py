@@ -1,0 +1,1 @@
+"""Vocabularies, and the text side that turns words into vectors."""
