@@ -26,6 +26,8 @@ from ov3d_trainer.report import read_metrics
 WORDS = ("road", "car", "building", "tree")
 COSTS = ("seconds", "waiting_seconds", "seconds_per_sweep", "peak_memory_mb")
 """What no two runs have in common."""
+_SHARE = 0.8  # of the work, done at the last kill at most
+_POLL_S, _LATER_S = 0.01, 0.05
 
 
 def command(name: str, folder: Path, settings: Sequence[str], *options: str) -> list[str]:
@@ -41,78 +43,80 @@ def command(name: str, folder: Path, settings: Sequence[str], *options: str) -> 
     return [sys.executable, "-m", "ov3d_trainer", name, *options, "--set", *shared, *settings]
 
 
-def run(words: Sequence[str]) -> float:
-    """Run a command to its end; return how long it took, in s."""
-    started = time.monotonic()
+def run(words: Sequence[str]) -> None:
+    """Run a command to its end."""
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    return time.monotonic() - started
 
 
 def run_killed(
-    words: Sequence[str], kills: int, longest_s: float, generator: np.random.Generator, progress: Callable[[], object]
-) -> list[tuple[float, object]]:
-    """Start a command and kill it (SIGKILL) at a random moment up to `longest_s`, `kills` times, then let it finish.
+    words: Sequence[str], kills: int, work: int, generator: np.random.Generator, progress: Callable[[], int]
+) -> list[int]:
+    """Start a command and kill it (SIGKILL) when it has got on by a random amount, `kills` times, then let it finish.
 
-    Returns the moments (s) with the `progress` after each. A process that has finished cannot be killed: the list is
-    shorter then.
+    `progress` says how much of `work` is done. Returns what it says after each kill; the list is shorter where the
+    command finished before. Raises AssertionError where no kill came in the middle of the work.
     """
-    moments: list[tuple[float, object]] = []
+    longest = int(_SHARE * work / kills)
+    assert longest >= 1, f"{kills} kills are too many for {work} steps or files"
+    found: list[int] = []
     for _ in range(kills):
-        moment = float(generator.uniform(0.0, longest_s))
+        wanted = progress() + int(generator.integers(1, longest + 1))
         process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            process.wait(moment)
-            break
-        except subprocess.TimeoutExpired:
+            while progress() < wanted and process.poll() is None:
+                time.sleep(_POLL_S)
+            time.sleep(generator.uniform(0.0, _LATER_S))
+            finished = process.poll() is not None
+        finally:
             process.kill()
             process.wait()
-        moments.append((round(moment, 2), progress()))
+        if finished:
+            break
+        found.append(progress())
+    assert any(0 < done < work for done in found), f"killed at {found} of {work}: never in the middle"
     run(words)
-    return moments
+    return found
 
 
-def check_training(
-    folder: Path, kills: int, seed: int, share: float, settings: Sequence[str]
-) -> list[tuple[float, object]]:
-    """Hold a killed and resumed training against an undisturbed one.
-
-    It is killed after at most `share` of the time that the undisturbed one took, start-up included.
-    """
+def check_training(folder: Path, kills: int, seed: int, settings: Sequence[str]) -> list[int]:
+    """Hold a killed and resumed training against an undisturbed one; return the steps done at each kill."""
     data = ["data.seeds=3-4", "data.frames=1", f"cache={folder / 'cache'}", "batch=2", "network.architecture=narrow"]
     data += ["augmentation.rotate=true", "augmentation.drop=0.2", "optimiser.learning_rate=1e-2", *settings]
     run(command("cache", folder, data))
     whole, killed = folder / "whole", folder / "killed"
-    whole_s = run(command("train", folder, [*data, f"out={whole}"]))
-    print(f"undisturbed: {whole_s:.1f} s")
+    run(command("train", folder, [*data, f"out={whole}"]))
     resume = command("train", folder, [*data, f"out={killed}"], "--resume")
+    steps = lines_of(whole / "metrics.jsonl")
     generator = np.random.default_rng(seed)
-    moments = run_killed(resume, kills, share * whole_s, generator, lambda: lines_of(killed / "metrics.jsonl"))
+    found = run_killed(resume, kills, steps, generator, lambda: lines_of(killed / "metrics.jsonl"))
     states = [load_checkpoint(out / "checkpoint.pt") for out in (whole, killed)]
     assert digest(states[0].model_state) == digest(states[1].model_state)
     assert digest(states[0].trainer_state) == digest(states[1].trainer_state)
     records = [without_costs(read_metrics(out / "metrics.jsonl")) for out in (whole, killed)]
     assert records[0] == records[1]
     assert leftovers(killed) == []
-    return moments
+    return found
 
 
-def check_cache(
-    folder: Path, kills: int, seed: int, share: float, jobs: int, settings: Sequence[str]
-) -> list[tuple[float, object]]:
-    """Hold the files of a killed cache writer against those of an undisturbed one; `share` as in `check_training`."""
+def check_cache(folder: Path, kills: int, seed: int, jobs: int, settings: Sequence[str]) -> list[int]:
+    """Hold the files of a killed cache writer against those of an undisturbed one; return how many each kill found."""
     whole, killed = folder / "cache_whole", folder / "cache_killed"
     options = ("--jobs", str(jobs))
-    whole_s = run(command("cache", folder, [*settings, f"cache={whole}"], *options))
-    print(f"undisturbed: {whole_s:.1f} s")
+    run(command("cache", folder, [*settings, f"cache={whole}"], *options))
     words = command("cache", folder, [*settings, f"cache={killed}"], *options)
     generator = np.random.default_rng(seed)
-    moments = run_killed(words, kills, share * whole_s, generator, lambda: len(list(killed.rglob("[!.]*.npz"))))
+    found = run_killed(words, kills, samples_of(whole), generator, lambda: samples_of(killed))
     files = [files_of(whole), files_of(killed)]
     assert files[0]
     assert files[0] == files[1]
     assert leftovers(killed) == []
-    return moments
+    return found
+
+
+def samples_of(folder: Path) -> int:
+    """Return how many samples and supervisions are kept."""
+    return len(list(folder.rglob("[!.]*.npz")))
 
 
 def files_of(folder: Path) -> dict[str, str]:
@@ -157,18 +161,16 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--share", type=float, default=0.2, help="latest kill, as a share of the undisturbed time")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if options.what == "train":
-            settings = ["steps=300", "checkpoint_every=5"]
-            moments = check_training(folder, options.kills, options.seed, options.share, settings)
+            found = check_training(folder, options.kills, options.seed, ["steps=300", "checkpoint_every=5"])
         else:
             settings = ["data.seeds=0-5", "data.frames=4"]
-            moments = check_cache(folder, options.kills, options.seed, options.share, options.jobs, settings)
-    print(f"killed {len(moments)} times (s, steps or files then): {moments}")
-    assert len(moments) == options.kills, "it finished before the last kill: give --share a smaller number"
+            found = check_cache(folder, options.kills, options.seed, options.jobs, settings)
+    print(f"killed {len(found)} times, with so many steps or files done: {found}")
+    assert len(found) == options.kills, "it finished before the last kill"
     print("the same result as undisturbed")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ import torch
 
 from ov3d_perception.errors import ConfigError
 from ov3d_perception.text.bank import write_bank
-from ov3d_trainer import run_folder, steps
-from ov3d_trainer.checkpoint import load_checkpoint
+from ov3d_trainer.checkpoint import load_checkpoint, save_checkpoint
 from ov3d_trainer.cli import main
 from ov3d_trainer.config import load_config
 from ov3d_trainer.report import read_metrics
+from ov3d_trainer.training import run_folder, steps
 from ov3d_trainer.training.run_folder import link_latest
 from ov3d_trainer.training.train import train
 from tests.unit.data.tiny_nuscenes import write_tiny_nuscenes
@@ -126,7 +127,15 @@ def exhaust_gpu(*_: Any) -> None:
     raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
 
 
-@pytest.mark.parametrize("exhaust", [exhaust_cpu, exhaust_numpy, exhaust_gpu])
+def exhaust_cublas(*_: Any) -> None:
+    raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+
+def exhaust_driver(*_: Any) -> None:
+    raise RuntimeError("CUDA error: out of memory")
+
+
+@pytest.mark.parametrize("exhaust", [exhaust_cpu, exhaust_numpy, exhaust_gpu, exhaust_cublas, exhaust_driver])
 def test_memory_that_does_not_suffice_says_what_to_lower(
     exhaust: Any,
     settings: Settings,
@@ -168,6 +177,44 @@ def test_more_sweeps_per_step_are_another_run(settings: Settings, tmp_path: Path
     run(settings, tmp_path / "run", "steps=2")
     with pytest.raises(ConfigError, match="--resume: batch x accumulate is 1, the checkpoint was trained with 2"):
         run(settings, tmp_path / "run", "steps=2", "batch=1", resume=True)
+
+
+def test_files_whose_contents_changed_are_another_run(
+    settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = tmp_path / "words.yaml"
+    words.write_text("labels: [car, traffic cone]\n")
+    settings = [*settings, f"vocabulary={words}"]
+    run(settings, tmp_path / "run", "steps=2")
+    for content, what in (
+        ("labels: [car, traffic cone]\nthreshold: 0.5\n", r"vocabulary \(threshold\): now 0\.5, .* with 0\.0"),
+        ("labels: [{name: car, synonyms: [traffic cone]}]\n", r"vocabulary \(labels\): now .*synonyms.*traffic cone"),
+    ):
+        words.write_text(content)
+        with pytest.raises(ConfigError, match=f"--resume: {what}"):
+            run(settings, tmp_path / "run", "steps=2", resume=True)
+    words.write_text("labels: [car, traffic cone]\n")
+    run(settings, tmp_path / "run", "steps=2", "threads=2", resume=True)
+    assert "the run goes on, but no longer equals an undisturbed one" in caplog.text  # threads change rounding
+
+
+@pytest.mark.parametrize(("key", "other"), [("targets", ["car"]), ("samples", 3)])
+def test_other_targets_or_samples_are_another_run(key: str, other: Any, settings: Settings, tmp_path: Path) -> None:
+    path = run(settings, tmp_path / "run", "steps=1")
+    checkpoint = load_checkpoint(path)
+    save_checkpoint(path, replace(checkpoint, training={**checkpoint.training, key: other}))
+    with pytest.raises(ConfigError, match=rf"--resume: {key}: now .*, the checkpoint was trained with "):
+        run(settings, tmp_path / "run", "steps=1", resume=True)
+
+
+def test_finished_run_that_is_resumed_makes_no_batch(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(settings, tmp_path / "run", "steps=2")
+    asked: list[int] = []
+    monkeypatch.setattr(steps, "batches_of_step", lambda state, step: asked.append(step))
+    run(settings, tmp_path / "run", "steps=2", resume=True)
+    assert asked == []
 
 
 def test_costs_of_a_step_are_recorded(settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,9 +14,10 @@ import torch
 from ov3d_perception.errors import ConfigError
 from ov3d_trainer.checkpoint import load_checkpoint
 from ov3d_trainer.config import load_config
+from ov3d_trainer.distributed import backend_of, own_device
 from ov3d_trainer.report import read_metrics
 from ov3d_trainer.training import steps
-from ov3d_trainer.training.run import Run
+from ov3d_trainer.training.run import Run, start_run
 from ov3d_trainer.training.train import train
 
 STEPS = 3
@@ -115,12 +116,91 @@ def test_loss_that_is_no_number_stops_the_run(settings: tuple[Path, list[str]], 
 
 
 def test_batch_that_processes_cannot_share_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ov3d_trainer.training import distributed
+    from ov3d_trainer import distributed
 
     monkeypatch.setattr(distributed, "world_size", lambda: 2)
     with pytest.raises(ConfigError, match="3 sweeps cannot be shared by 2 processes"):
         distributed.own_rows([0, 1, 2])
-    assert distributed.own_rows([0, 1, 2, 3]) == [0, 2]
+    assert distributed.own_rows([0, 1, 2, 3]) == [0, 1]
+    monkeypatch.setattr(distributed, "rank", lambda: 1)
+    assert distributed.own_rows([0, 1, 2, 3]) == [2, 3]
+
+
+def test_pairs_to_mix_stay_with_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ov3d_trainer import distributed
+
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    assert distributed.own_rows([0, 1, 2, 3], pairs=True) == [0, 1]
+    with pytest.raises(ConfigError, match=r"mix takes pairs. Set batch to a multiple of 4"):
+        distributed.own_rows([0, 1], pairs=True)
+
+
+def test_mixed_batch_of_two_processes_is_that_of_one(
+    settings: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ov3d_trainer import distributed
+
+    state = start_run(load_config(settings[0], [*settings[1], "batch=4", "augmentation.mix=0.5"]))
+    for step in range(3):
+        (whole,) = steps.batches_of_step(state, step)
+        monkeypatch.setattr(distributed, "world_size", lambda: 2)
+        parts = []
+        for number in (0, 1):
+            monkeypatch.setattr(distributed, "rank", lambda number=number: number)
+            parts += steps.batches_of_step(state, step)
+        monkeypatch.undo()
+        rows = torch.cat([part.features for part in parts])
+        assert torch.equal(torch.unique(rows, dim=0), torch.unique(whole.features, dim=0))
+        assert len(rows) == len(whole.features)
+
+
+def test_device_decides_what_carries_tensors_between_processes() -> None:
+    assert backend_of(torch.device("cpu")) == "gloo"  # also where there is a GPU, but device=cpu is set
+    assert backend_of(torch.device("cuda", 1)) == "nccl"
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert own_device("auto") == torch.device("cuda", 1)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(ConfigError, match=r"device: process 2 of torchrun finds 2 GPUs here.*--nproc-per-node 2"):
+        own_device("cuda")
+
+
+FAILING = """
+import atexit, os, sys, time
+from torch import distributed
+from ov3d_perception.errors import DataError
+from ov3d_trainer.cli import main
+from ov3d_trainer.training import steps
+
+one_step = steps.one_step
+
+def fail_at_1(run, batches):
+    if run.step == 1:
+        raise DataError("sweep 7: cut short.")
+    return one_step(run, batches)
+
+if os.environ["RANK"] == "1":
+    steps.one_step = fail_at_1
+    distributed.destroy_process_group = lambda: time.sleep(600)  # as NCCL may, while the others wait
+    atexit.register(time.sleep, 600)
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.timeout(240)
+def test_process_that_fails_ends_the_others(settings: tuple[Path, list[str]], tmp_path: Path) -> None:
+    (tmp_path / "failing.py").write_text(FAILING)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += [str(tmp_path / "failing.py"), "train", "--config", str(settings[0])]
+    command += ["--set", *settings[1], f"out={tmp_path / 'run'}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 1  # torchrun's
+    assert "DataError: sweep 7: cut short." in done.stderr
+    assert "exitcode  : 2" in done.stderr
 
 
 def test_gpu_that_is_not_there_is_said_so(settings: tuple[Path, list[str]], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.run(options)
     except Ov3dError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        if _others_wait():
+            _end_at_once()
         return 2
+    except Exception:
+        if _others_wait():
+            traceback.print_exc()
+            _end_at_once()
+        raise
     return 0
+
+
+def _others_wait() -> bool:
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def _end_at_once() -> None:
+    """End one of torchrun's processes, without the group being left in order: torchrun then ends the others."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(2)
 
 
 def main_command(name: str) -> int:
@@ -163,8 +182,13 @@ def _run_evaluate(options: argparse.Namespace) -> None:
         "checkpoint", "data", "text", "vocabulary", "threshold", "repeats", "seed", "teacher", "submission", "pictures"
     )  # fmt: skip
     given = {name: getattr(options, name) for name in names}
-    findings = evaluate_checkpoint(EvaluationOptions(settings=tuple(options.settings), **given))
     out = options.out or options.checkpoint.with_name("evaluation.json")
+    if out.suffix.lower() == ".html":
+        raise ConfigError(
+            f"--out: the report is JSON, and its page would be {out}. Set {out.with_suffix('.json')}: the page comes "
+            "beside it."
+        )
+    findings = evaluate_checkpoint(EvaluationOptions(settings=tuple(options.settings), **given))
     page = save_findings(out, findings)
     print(report_text(findings.report))
     print(f"written to {out} and {page}")

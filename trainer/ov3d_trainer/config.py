@@ -1,6 +1,7 @@
 """What a training run is made of: dataclasses with defaults, filled from YAML and `--set key=value`.
 
-Nothing else configures the trainer: no environment variable is read, and paths are relative to the working directory.
+Nothing else configures the trainer: of environment variables only torchrun's are read, and paths are relative to the
+working directory.
 The whole configuration, defaults included, is written beside the checkpoints and into them.
 """
 
@@ -282,7 +283,11 @@ def check_config(config: TrainConfig) -> None:
     _expect(loss.class_balance >= 0, "loss.class_balance", "0 or more", loss.class_balance)
     _expect(loss.max_class_weight >= 1, "loss.max_class_weight", "1 or more", loss.max_class_weight)
     _expect(optimiser.learning_rate > 0, "optimiser.learning_rate", "a positive number", optimiser.learning_rate)
-    _expect(len(optimiser.betas) == 2, "optimiser.betas", "two numbers", optimiser.betas)
+    for name in ("weight_decay", "momentum", "gradient_clip"):
+        _expect(getattr(optimiser, name) >= 0, f"optimiser.{name}", "0 or more", getattr(optimiser, name))
+    fine = len(optimiser.betas) == 2 and all(0 <= beta < 1 for beta in optimiser.betas)
+    _expect(fine, "optimiser.betas", "two numbers from 0 to below 1", optimiser.betas)
+    _expect(0 <= optimiser.dampening <= 1, "optimiser.dampening", "0 to 1", optimiser.dampening)
     schedule = config.schedule
     _expect(schedule.kind in SCHEDULES, "schedule.kind", " or ".join(SCHEDULES), schedule.kind)
     _expect(0 <= schedule.warm_up < 1, "schedule.warm_up", "a share from 0 to 1", schedule.warm_up)

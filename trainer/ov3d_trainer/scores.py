@@ -78,6 +78,10 @@ class Confusion:
         """Return the share of points with a true class that are predicted as it; NaN without any."""
         return float(_share(self._hits().sum(), self._true().sum()))
 
+    def agreement(self) -> float:
+        """Return the share of all points that are the same in row and column, no class included; NaN without any."""
+        return float(_share(self.counts.trace(), self.counts.sum()))
+
     def unlabelled(self) -> float:
         """Return the share of points with a true class that are left unlabelled; NaN without any."""
         return float(_share(self.counts[:-1, -1].sum(), self._true().sum()))

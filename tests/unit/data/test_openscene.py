@@ -71,6 +71,10 @@ def test_scene_comes_with_points_colours_and_labels(root: Path) -> None:
     assert sample.frame.cameras == ()
 
 
+def test_scene_is_of_no_single_sensor(root: Path) -> None:
+    assert not open_scenes(root, label_set="scannet20")[0].from_one_sensor
+
+
 def test_images_see_the_points_and_depth_is_in_metres(root: Path) -> None:
     sample = open_scenes(root, label_set="scannet20", cameras=True)[1]
     (view,) = sample.frame.cameras

@@ -65,10 +65,14 @@ def test_wrong_type_names_the_key(setting, key):
         load_config(None, [setting])
 
 
-@pytest.mark.parametrize(
-    "setting",
-    ["steps=0", "batch=0", "loss.temperature=0", "inputs.features=[warmth]", "schedule.kind=sudden", "seed=-1"],
-)
+OUT_OF_RANGE = [
+    "steps=0", "batch=0", "loss.temperature=0", "inputs.features=[warmth]", "schedule.kind=sudden", "seed=-1",
+    "optimiser.gradient_clip=-1", "optimiser.weight_decay=-0.1", "optimiser.momentum=-0.1",
+    "optimiser.betas=[0.9,1]", "optimiser.betas=[0.9]", "optimiser.dampening=1.1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("setting", OUT_OF_RANGE)
 def test_value_out_of_range_names_the_key(setting):
     with pytest.raises(ConfigError, match=setting.split("=")[0].replace(".", r"\.")):
         load_config(None, [setting])

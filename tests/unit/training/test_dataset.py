@@ -1,3 +1,6 @@
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -55,6 +58,25 @@ def test_boxes_survive_the_cache(tmp_path):
     assert (again.category, again.yaw_rad) == ("car", 0.5)
     np.testing.assert_array_equal(again.center_m, box.center_m)
     np.testing.assert_array_equal(again.size_lwh_m, box.size_lwh_m)
+
+
+def test_cloud_of_many_views_is_one_after_the_cache_too(tmp_path):
+    one = make_sample([[0, 0, 0]])
+    for sample in (one, replace(one, from_one_sensor=False)):
+        write_sample(tmp_path / "a.npz", sample)
+        assert read_sample(tmp_path / "a.npz").from_one_sensor == sample.from_one_sensor
+
+
+@pytest.mark.parametrize(("frame_id", "expected"), [("room", False), ("lidar", True)])
+def test_older_cached_samples_tell_rooms_by_their_frame(tmp_path, frame_id, expected):
+    one = make_sample([[0, 0, 0]])
+    write_sample(tmp_path / "a.npz", replace(one, frame=replace(one.frame, frame_id=frame_id)))
+    with np.load(tmp_path / "a.npz") as archive:
+        arrays = dict(archive)
+    facts = json.loads(str(arrays.pop("facts")))
+    del facts["from_one_sensor"]
+    np.savez(tmp_path / "old.npz", facts=np.array(json.dumps(facts)), **arrays)
+    assert read_sample(tmp_path / "old.npz").from_one_sensor is expected
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 cut off"])

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from ov3d_perception.text.bank import write_bank
 from ov3d_trainer.checkpoint import Checkpoint, Vocabulary, save_checkpoint
 from ov3d_trainer.cli import main
 from ov3d_trainer.config import InputsConfig, SourceConfig, TeacherConfig, TrainConfig, config_to_dict
+from ov3d_trainer.data.kitti.sequences import KittiSequences
+from ov3d_trainer.evaluation import command
 from ov3d_trainer.evaluation.command import EvaluationOptions, evaluate_checkpoint
 from ov3d_trainer.network.model import SparseUNet, unet_config
 
@@ -108,6 +111,20 @@ def test_threshold_leaves_points_unlabelled_and_the_curve_does_not_depend_on_it(
     assert strict["unlabelled"]["curve"] == plain["unlabelled"]["curve"]
 
 
+def test_rings_are_left_out_where_a_cloud_is_of_many_views(run, monkeypatch):
+    read = KittiSequences.without_images
+    many = lambda source, index: replace(read(source, index), from_one_sensor=False)  # noqa: E731
+    monkeypatch.setattr(KittiSequences, "without_images", many)
+    assert measure(run, teacher=False)["distance"] == []
+
+
+def test_student_agrees_with_a_teacher_that_says_nothing_of_these_words_by_saying_nothing(run):
+    other = words(run, labels=["tree", "road"])  # the teacher knows these 60 points as car
+    silent, talking = (measure(run, vocabulary=other, threshold=threshold) for threshold in (1.0, -1.0))
+    assert (silent["supervised_points"], talking["supervised_points"]) == (60, 60)
+    assert (silent["teacher_agreement"], talking["teacher_agreement"]) == (100.0, 0.0)
+
+
 def test_repeats_are_the_same_for_the_same_seed(run):
     first, again, once = (measure(run, repeats=repeats, seed=4)["unlabelled"]["curve"] for repeats in (3, 3, 1))
     assert first == again
@@ -146,9 +163,20 @@ def test_data_without_truth_is_shown_and_written_all_the_same(run):
     assert (run / "evaluation.html").read_text().count("<img ") == 2
 
 
+def test_report_is_there_where_the_page_cannot_be_drawn(run, monkeypatch):
+    def fail(findings):
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr(command, "page", fail)
+    with pytest.raises(RuntimeError, match="no font"):
+        evaluate(run)
+    assert json.loads((run / "evaluation.json").read_text())["samples"] == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--out", "found.html"], "--out: the report is JSON, and its page would be found.html. .* found.json"),
         (["--threshold", "2"], "--threshold: expected a cosine similarity from -1 to 1, got 2.0"),
         (["--repeats", "0"], "--repeats: expected 1 to 100, got 0"),
         (["--pictures", "-1"], "--pictures: expected 0 to 50, got -1"),

@@ -37,6 +37,13 @@ def test_share_unlabelled_and_accuracy_of_the_rest_by_hand():
     assert confusion.foreign_labelled() == pytest.approx(1 / 2)
 
 
+def test_agreement_counts_what_both_leave_unlabelled():
+    # the same label twice, both unlabelled once; one unlabelled by the first alone, one by the second alone
+    confusion = count_confusion(["a", "b"], np.array([0, 1, 2, 2, 1]), np.array([0, 1, 2, 0, 2]))
+    assert confusion.agreement() == pytest.approx(3 / 5)
+    assert np.isnan(count_confusion(["a"], np.zeros(0, int), np.zeros(0, int)).agreement())
+
+
 def test_threshold_curve_by_hand():
     surety = Surety()
     truth = np.array([0, 0, 1, 1, 2])

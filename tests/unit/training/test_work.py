@@ -145,9 +145,12 @@ def test_workers_end_when_the_process_that_started_them_is_killed(tmp_path: Path
     )
     (tmp_path / "start.py").write_text(code)
     process = subprocess.Popen([sys.executable, str(tmp_path / "start.py")], env=os.environ | {"PYTHONPATH": where()})
-    workers = eventually(lambda: [int(path.name) for path in tmp_path.glob("[0-9]*")], lambda pids: len(pids) == 2)
-    process.kill()
-    process.wait()
+    try:
+        workers = eventually(lambda: [int(path.name) for path in tmp_path.glob("[0-9]*")], lambda pids: len(pids) == 2)
+        assert len(workers) == 2
+    finally:
+        process.kill()
+        process.wait()
     assert eventually(lambda: [pid for pid in workers if Path(f"/proc/{pid}").exists()], lambda alive: not alive) == []
 
 

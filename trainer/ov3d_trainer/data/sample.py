@@ -87,7 +87,8 @@ class Sample:
     indices into `view_label_names`. `point_instances` (N,) int32 are rows of `objects`, `UNKNOWN` where none; the
     numbers hold within the sample only. `view_depths` per camera name, (h, w) float32 metres along the camera's z axis,
     0 where nothing was measured; h, w may be smaller than the image. Each is None / empty where the data set has none.
-    `place` is None where samples stand alone, or where nobody knows.
+    `place` is None where samples stand alone, or where nobody knows. `from_one_sensor`: the origin is where the sensor
+    stood; False for a cloud of many views, in which distances from the origin say nothing.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Sample:
     point_instances: NDArray[np.int32] | None = None
     objects: tuple[SceneObject, ...] = ()
     place: Place | None = None
+    from_one_sensor: bool = True
 
 
 class SampleSource(Protocol):

@@ -46,6 +46,7 @@ def write_sample(path: Path, sample: Sample) -> None:
         "objects": [asdict(thing) for thing in sample.objects],
         "boxes": [_pack_box(box) for box in sample.boxes],
         "place": None if sample.place is None else _pack_place(sample.place),
+        "from_one_sensor": sample.from_one_sensor,
     }
     with written_whole(path) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, facts=np.array(json.dumps(facts)), **arrays)
@@ -84,6 +85,7 @@ def _unpack(archive: Mapping[str, NDArray[Any]], facts: dict[str, Any], cameras:
         objects=tuple(SceneObject(**entry) for entry in facts["objects"]),
         boxes=tuple(_unpack_box(box) for box in facts["boxes"]),
         place=_unpack_place(facts["place"]) if facts.get("place") else None,
+        from_one_sensor=bool(facts.get("from_one_sensor", facts["frame_id"] != "room")),  # older files lack it
     )
 
 

@@ -58,7 +58,8 @@ class Rooms:
 
         if not 0 <= index < len(self):
             raise IndexError(index)
-        return SimulatedRoom(self.seeds[index], self.views, unseen=self.unseen)[0]
+        room = SimulatedRoom(self.seeds[index], self.views, unseen=self.unseen)[0]
+        return replace(room, from_one_sensor=False)
 
     def key(self, index: int) -> str:
         """Return the seed."""

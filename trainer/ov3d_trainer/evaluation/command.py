@@ -14,8 +14,8 @@ from ..checkpoint import build_model, load_checkpoint
 from ..config import SourceConfig, TrainConfig, config_from_dict, evaluation_source
 from ..data.dataset import open_source, parse_source
 from ..data.sample import DataSet
+from ..distributed import own_device
 from ..teacher import Teacher, make_teacher
-from ..training.distributed import own_device
 from ..whole_files import write_whole
 from ..words.text import open_text
 from ..words.vocabulary import WordList, read_vocabulary
@@ -154,13 +154,14 @@ def _describe(config: SourceConfig) -> str:
         "nuscenes": f" {config.version} {config.split}",
         "kitti": f" {config.split}",
         "scannet": f" {config.split}",
+        "openscene": f" {config.split} {config.label_set}".rstrip(),
     }
     return f"{config.kind} {config.path}{splits.get(config.kind, '')}"
 
 
 def save_findings(path: Path, findings: Findings) -> Path:
-    """Write the report as JSON and the page beside it, each atomically; return the page's path."""
+    """Write the report as JSON, then the page beside it, each atomically; return the page's path."""
+    write_whole(path, json.dumps(findings.report, indent=1))
     html = path.with_suffix(".html")
-    for target, text in ((path, json.dumps(findings.report, indent=1)), (html, page(findings))):
-        write_whole(target, text)
+    write_whole(html, page(findings))
     return html

@@ -22,9 +22,6 @@ from .student import Answer, Repeats, Student
 from .submission import Submission, official_figures, truth_of
 from .tally import RINGS_M, Surety, Tally, ring_of
 
-ROOM_FRAME = "room"
-"""Clouds in this frame are of no single sensor: distances say nothing."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
@@ -96,7 +93,7 @@ class _Counts:
         self, sample: Sample, truth: NDArray[np.int64], predicted: NDArray[np.int64], rows: NDArray[np.int64]
     ) -> None:
         self.tally.count("truth", truth, predicted)
-        if sample.frame.frame_id != ROOM_FRAME:
+        if sample.from_one_sensor:
             rings = ring_of(sample.frame.points[rows])
             for ring in np.unique(rings):
                 here = rings == ring
@@ -165,7 +162,7 @@ def _report(counts: _Counts) -> dict[str, Any]:
     agreement = tally.found("teacher")
     if agreement is not None:
         report["supervised_points"] = int(agreement.counts.sum())
-        report["teacher_agreement"] = percentage(agreement.accuracy())
+        report["teacher_agreement"] = percentage(agreement.agreement())
         report["teacher"] = agreement.to_dict()
     truth = tally.found("truth")
     if truth is not None:

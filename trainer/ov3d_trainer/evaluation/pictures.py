@@ -35,12 +35,18 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def literal(name: str) -> str:
+    """Return a name that matplotlib draws as it is: between two dollar signs it would read mathematics."""
+    return name.replace("$", r"\$")
+
+
 def confusion_figure(names: Sequence[str], counts: NDArray[np.int64]) -> Figure:
     """Plot counts (C + 1, C + 1), truth by row, as percentages of each row; classes that never occur are left out."""
     from matplotlib.figure import Figure
 
-    rows = [*names, _NONE]
-    columns = [*names, _UNLABELLED]
+    classes = [literal(name) for name in names]
+    rows = [*classes, _NONE]
+    columns = [*classes, _UNLABELLED]
     by_size = np.argsort(-(counts.sum(axis=1) + counts.sum(axis=0)), kind="stable")
     kept = np.sort(by_size[:MOST_CLASSES])
     true = [row for row in kept if counts[row].any()]
@@ -138,7 +144,8 @@ def scene_figure(scene: Scene, names: Sequence[str]) -> Figure:
         kinds = _right_and_wrong(grid[2], points[known], truth[known], predicted[known], len(names))
     for axes in grid:
         _limit(axes, points)
-    called = [(names[row] if row < len(names) else f"{_UNLABELLED}, {_NONE}", colors[row]) for row in sorted(shown)]
+    words = [*(literal(name) for name in names), f"{_UNLABELLED}, {_NONE}"]
+    called = [(words[row], colors[row]) for row in sorted(shown)]
     handles = [_entry(name, color, "o") for name, color in called] + [_entry(name, color, "s") for name, color in kinds]
     figure.legend(handles=handles, loc="outside lower center", ncols=2 * panels, fontsize=8, frameon=False)
     return figure

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import nn
 
-from ..training.distributed import moments, world_size
+from ..distributed import moments, world_size
 from .backends import ChildTable, PairTable, SparseConvBackend
 
 

@@ -99,7 +99,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
 }
 """Networks by name: MinkUNet's as published (stem kernel 5 there, 3 here by default), one of half its width, one for
-small CPUs. Figures per sweep stand in docs/performance.md."""
+small CPUs. Figures per sweep stand in docs/measurements.md."""
 
 
 def unet_config(

@@ -11,8 +11,10 @@ import torch
 
 from ov3d_perception.errors import ConfigError
 
-_CPU_ALLOCATOR = ("not enough memory", "can't allocate memory")
-"""What torch's allocator for the CPU says; it raises a plain RuntimeError."""
+_WANT_OF_MEMORY = (
+    "not enough memory", "can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED"
+)  # fmt: skip
+"""What torch's allocator for the CPU, CUDA's driver and cuBLAS say, each in a plain RuntimeError."""
 
 
 def peak_memory_mb(device: torch.device) -> float:
@@ -30,7 +32,7 @@ def memory_errors(where: str, *, sweeps: int, voxels: int | None = None) -> Iter
         yield
     except (torch.cuda.OutOfMemoryError, MemoryError, RuntimeError) as error:
         own = isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError))
-        if not own and not any(words in str(error) for words in _CPU_ALLOCATOR):
+        if not own and not any(words in str(error) for words in _WANT_OF_MEMORY):
             raise
         size = f"{sweeps} sweeps" + ("" if voxels is None else f", {voxels:,} voxels")
         reason = " ".join(str(error).split())[:160] or type(error).__name__

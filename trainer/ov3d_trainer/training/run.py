@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -22,17 +22,17 @@ from ov3d_perception.inputs import InputSpec
 from .. import __version__
 from ..checkpoint import Checkpoint, Vocabulary
 from ..config import AugmentationConfig, TrainConfig, config_to_dict, input_spec
+from ..distributed import own_device
 from ..loss import Objective, make_objective
 from ..network.model import SparseUNet, UNetConfig, unet_config
 from ..supervision.prepared import PreparedSamples, prepare_data
 from ..teacher import Targets, Teacher
 from ..words.vocabulary import WordList, queryable
 from .batching import make_batch
-from .distributed import own_device
 from .optimiser import MovingAverage, make_optimiser
 
 _BALANCE_SAMPLES = 64
-_FREE = ("out", "cache", "threads", "device", "log_every", "checkpoint_every", "evaluation", "tensorboard")
+_FREE = ("out", "cache", "log_every", "checkpoint_every", "evaluation", "tensorboard")
 """Settings without influence on what is learnt."""
 
 _log = logging.getLogger(__name__)
@@ -157,6 +157,7 @@ def restore(run: Run, checkpoint: Checkpoint) -> None:
                 f"--resume: {key} is {fixed[key]!r}, the checkpoint was trained with {fixed_before.get(key)!r}. "
                 "Resume with the same settings, or start anew with another `out`."
             )
+    _check_contents(make_checkpoint(run), checkpoint)
     if rest_before != rest:
         _log.warning("%s was %s: the run goes on, but no longer equals an undisturbed one", rest, rest_before)
     run.model.load_state_dict(checkpoint.trainer_state.get("model", checkpoint.model_state))
@@ -167,10 +168,27 @@ def restore(run: Run, checkpoint: Checkpoint) -> None:
     _log.info("resuming at step %d of %d", run.step, run.config.steps)
 
 
+def _check_contents(now: Checkpoint, before: Checkpoint) -> None:
+    """Raise `ConfigError` where files of the same name no longer hold what the checkpoint was trained with."""
+    words, words_before = asdict(now.vocabulary), asdict(before.vocabulary)
+    pairs = {f"vocabulary ({name})": (words[name], words_before[name]) for name in words}
+    pairs |= {name: (now.training[name], before.training.get(name)) for name in ("targets", "samples")}
+    for name, (here, there) in pairs.items():
+        if here != there:
+            raise ConfigError(
+                f"--resume: {name}: now {_shortly(here)}, the checkpoint was trained with {_shortly(there)}. "
+                "Give it the same vocabulary and data, or start anew with another `out`."
+            )
+
+
+def _shortly(value: object) -> str:
+    return text if len(text := repr(value)) <= 160 else f"{text[:160]} ..."
+
+
 def _fixed(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the settings that a resumed run must share, and those that it may change for want of memory or sense."""
     fixed = {key: value for key, value in config.items() if key not in _FREE}
-    rest = {key: fixed.pop(key, None) for key in ("batch", "accumulate", "precision")}
+    rest = {key: fixed.pop(key, None) for key in ("batch", "accumulate", "precision", "device", "threads")}
     fixed["batch x accumulate"] = (rest["batch"] or 0) * (rest["accumulate"] or 1)
     optimiser = dict(fixed.get("optimiser", {}))
     rest |= {key: optimiser.pop(key, None) for key in ("learning_rate", "gradient_clip")}

@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from ov3d_perception.errors import ConfigError
 
+from ..distributed import own_rows, rank, share_gradients, sum_over_processes
 from .batching import Batch, make_batch, rows_of_step
-from .distributed import own_rows, rank, share_gradients, sum_over_processes
 from .memory import memory_errors, peak_memory_mb
 from .run import Run
 from .schedule import rate_factor
@@ -30,6 +30,8 @@ def steps(run: Run) -> Iterator[dict[str, Any]]:
     Raises `ConfigError` where the loss is no number any more, and where memory does not suffice.
     """
     config = run.config
+    if run.step >= config.steps:
+        return
     hidden = rank() > 0 or not sys.stderr.isatty()
     bar = tqdm(total=config.steps, initial=run.step, desc=config.name, disable=hidden)
     with ThreadPoolExecutor(max_workers=1) as worker, bar:
@@ -67,7 +69,7 @@ def batches_of_step(run: Run, step: int) -> list[Batch]:
     rows = rows_of_step(step, config.batch * config.accumulate, len(run.samples), config.seed)
     batches = []
     for first in range(0, len(rows), config.batch):
-        places = own_rows(list(range(first, first + config.batch)))
+        places = own_rows(list(range(first, first + config.batch)), pairs=config.augmentation.mix > 0)
         samples = [run.samples[rows[place]] for place in places]
         generators = [np.random.default_rng([config.seed, 2, step, place]) for place in places]
         batches.append(make_batch(samples, run.spec, config.augmentation, generators))

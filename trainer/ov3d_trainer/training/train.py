@@ -12,7 +12,7 @@ from ov3d_perception.errors import ConfigError
 from .. import __version__
 from ..checkpoint import load_checkpoint
 from ..config import TrainConfig, check_config
-from .distributed import process_group, rank, world_size
+from ..distributed import own_device, process_group, rank, world_size
 from .run import Run, make_checkpoint, restore, start_run
 from .run_folder import CHECKPOINT_FILE, CONFIG_FILE, RunFolder
 from .steps import steps
@@ -34,7 +34,7 @@ def train(config: TrainConfig, *, resume: bool = False, restart: bool = False) -
         raise ConfigError(f"out: {path} exists. Continue with --resume, overwrite with --restart, or change `out`.")
     if config.threads:
         torch.set_num_threads(config.threads)
-    with process_group():
+    with process_group(own_device(config.device)):
         run = start_run(config)
         if resume and path.exists():
             restore(run, load_checkpoint(path))

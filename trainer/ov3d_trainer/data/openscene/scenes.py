@@ -89,6 +89,7 @@ class OpenSceneScenes:
             point_labels=_labels(path, numbers, self.label_set.names) if self.label_set.names else None,
             point_label_names=self.label_set.names,
             view_depths={view.name: depth_m for view, depth_m in pictures if depth_m is not None},
+            from_one_sensor=False,
         )
 
     def _pictures(

@@ -181,6 +181,7 @@ def sample_of(scan: ScanNetScan, views: int, label_set: str = "nyu40") -> Sample
         view_depths={view.name: depth_m for view, depth_m in pictures},
         point_instances=scan.object_rows,
         objects=tuple(SceneObject(kind=thing.raw_category, key=str(thing.id)) for thing in scan.objects),
+        from_one_sensor=False,
     )
 
 

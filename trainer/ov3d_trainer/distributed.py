@@ -17,16 +17,24 @@ from ov3d_perception.errors import ConfigError
 
 
 @contextmanager
-def process_group() -> Iterator[None]:
-    """Join the other processes where torchrun started this one; alone otherwise."""
+def process_group(device: torch.device) -> Iterator[None]:
+    """Join the other processes where torchrun started this one, to compute on `device`; alone otherwise.
+
+    After an error the group stays: to leave it in order is to wait for the others, who wait for this process.
+    """
     if "WORLD_SIZE" not in os.environ or distributed.is_initialized():
         yield
         return
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        yield
-    finally:
-        distributed.destroy_process_group()
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    distributed.init_process_group(backend_of(device))
+    yield
+    distributed.destroy_process_group()
+
+
+def backend_of(device: torch.device) -> str:
+    """Return what carries tensors of this device between processes."""
+    return "nccl" if device.type == "cuda" else "gloo"
 
 
 def world_size() -> int:
@@ -42,7 +50,7 @@ def rank() -> int:
 def own_device(wanted: str) -> torch.device:
     """Return where this process computes: `wanted` is auto, cpu or cuda; `ConfigError` for cuda where there is none.
 
-    Under torchrun every process takes the GPU of its local rank.
+    Under torchrun every process takes the GPU of its local rank; `ConfigError` where there are fewer GPUs.
     """
     if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
@@ -50,14 +58,29 @@ def own_device(wanted: str) -> torch.device:
         raise ConfigError(
             "device: cuda is asked for, but torch finds no GPU here. Set device=cpu, or check the driver."
         )
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    number, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if number >= count:
+        raise ConfigError(
+            f"device: process {number} of torchrun finds {count} GPU{'s' * (count != 1)} here, each takes one. "
+            f"Set --nproc-per-node {count}, or device=cpu."
+        )
+    return torch.device("cuda", number)
 
 
-def own_rows(rows: list[int]) -> list[int]:
-    """Return this process's share of a batch; `ConfigError` where a batch cannot be shared evenly."""
-    if len(rows) % world_size():
+def own_rows(rows: list[int], *, pairs: bool = False) -> list[int]:
+    """Return this process's share of a batch, neighbours in the batch.
+
+    `ConfigError` where a batch cannot be shared evenly, and where `pairs` of neighbours would be torn apart.
+    """
+    share, rest = divmod(len(rows), world_size())
+    if rest:
         raise ConfigError(f"batch: {len(rows)} sweeps cannot be shared by {world_size()} processes. Set a multiple.")
-    return rows[rank() :: world_size()]
+    if pairs and world_size() > 1 and share % 2:
+        raise ConfigError(
+            f"batch: {share} of {len(rows)} sweeps for each of {world_size()} processes, but augmentation.mix takes "
+            f"pairs. Set batch to a multiple of {2 * world_size()}, or augmentation.mix=0."
+        )
+    return rows[rank() * share : (rank() + 1) * share]
 
 
 def sum_over_processes(values: torch.Tensor) -> torch.Tensor:
