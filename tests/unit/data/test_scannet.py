@@ -171,6 +171,7 @@ def test_scans_are_samples(root: Path, scan: ScanNetScan) -> None:
     assert len(source) == 1
     assert sample.name == NAME
     assert len(sample.frame.cameras) == 3
+    assert not sample.from_one_sensor
     assert sample.point_labels is not None
     floor = sample.frame.points[sample.point_labels == 2]
     assert np.median(floor[:, 2]) == pytest.approx(-1.5, abs=0.02)

@@ -10,7 +10,7 @@ from ov3d_trainer.data.cache import CachedSource
 from ov3d_trainer.data.dataset import open_source, parse_seeds
 from ov3d_trainer.data.sample import Box
 from ov3d_trainer.data.sample_files import read_sample, write_sample
-from ov3d_trainer.data.worlds import Streets
+from ov3d_trainer.data.worlds import Rooms, Streets
 from tests.unit.training.hand_made import make_sample, make_view
 
 
@@ -65,6 +65,10 @@ def test_cloud_of_many_views_is_one_after_the_cache_too(tmp_path):
     for sample in (one, replace(one, from_one_sensor=False)):
         write_sample(tmp_path / "a.npz", sample)
         assert read_sample(tmp_path / "a.npz").from_one_sensor == sample.from_one_sensor
+
+
+def test_rooms_are_seen_from_many_places():
+    assert not Rooms(seeds=(3,), views=1)[0].from_one_sensor
 
 
 @pytest.mark.parametrize(("frame_id", "expected"), [("room", False), ("lidar", True)])
