@@ -299,7 +299,8 @@ def check_config(config: TrainConfig) -> None:
     scales = config.teacher.scales
     fine = bool(scales) and all(0.1 <= scale <= 10 for scale in scales)
     _expect(fine, "teacher.scales", "factors from 0.1 to 10", scales)
-    _expect(config.teacher.window >= 0, "teacher.window", "0 or more", config.teacher.window)
+    window, stride = config.teacher.window, config.teacher.stride
+    _expect(window == 0 or window >= stride, "teacher.window", f"0, or teacher.stride ({stride}) and more", window)
     widths = config.teacher.widths
     _expect(all(16 <= width <= 4096 for width in widths), "teacher.widths", "pixels from 16 to 4096", widths)
     _check_lifting(config.teacher)
@@ -308,6 +309,7 @@ def check_config(config: TrainConfig) -> None:
 def _check_lifting(teacher: TeacherConfig) -> None:
     tolerance = teacher.depth_tolerance
     _expect(0 < tolerance < 1, "teacher.depth_tolerance", "a share above 0 and below 1", tolerance)
+    _expect(teacher.min_depth_m > 0, "teacher.min_depth_m", "a positive number", teacher.min_depth_m)
     _expect(teacher.erosion_px >= 0, "teacher.erosion_px", "0 or more", teacher.erosion_px)
     _expect(teacher.view_weight in VIEW_WEIGHTS, "teacher.view_weight", " or ".join(VIEW_WEIGHTS), teacher.view_weight)
     _expect(0 <= teacher.superpixels <= 10_000, "teacher.superpixels", "0 to 10000", teacher.superpixels)

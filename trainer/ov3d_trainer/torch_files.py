@@ -35,14 +35,13 @@ def load_arrays(path: Path) -> Any:
         if path.stat().st_size > _MOST_BYTES:
             raise DataError(f"{path}: larger than {_MOST_BYTES:,} bytes. Is it the right file?")
         with _one_at_a_time, torch.serialization.safe_globals(_ARRAY_PARTS):  # the list is torch's, not the thread's
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            return _as_arrays(torch.load(path, map_location="cpu", weights_only=True))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file. Unpack the archive that holds it.") from None
     except DataError:
         raise
     except Exception as error:  # archives and unpicklers share no base class
         raise DataError(f"{path}: expected tensors or arrays saved by torch, got {_reason(error)}.") from error
-    return _as_arrays(content)
 
 
 def _reason(error: Exception) -> str:
@@ -55,7 +54,7 @@ def _reason(error: Exception) -> str:
 
 def _as_arrays(content: Any) -> Any:
     if isinstance(content, torch.Tensor):
-        return (content.float() if content.dtype == torch.bfloat16 else content).numpy()
+        return (content.float() if content.dtype == torch.bfloat16 else content).detach().numpy()
     if isinstance(content, dict):
         return {key: _as_arrays(value) for key, value in content.items()}
     if isinstance(content, tuple | list):

@@ -96,6 +96,10 @@ def test_damage_is_named(root: Path) -> None:
     folder = root / "sequences" / "08"
     with pytest.raises(ConfigError, match="unknown 'valid'"):
         KittiSequences(root, split="valid")
+    for nothing in ("", ",", " , "):
+        with pytest.raises(ConfigError, match="unknown"):
+            KittiSequences(root, split=nothing)
+    assert len(KittiSequences(root, split="8,")) == len(KittiSequences(root, split="08"))
     with pytest.raises(DataError, match=r"00.velodyne: no scans"):
         KittiSequences(root, split="train")
     (folder / "labels" / "000000.label").write_bytes(b"\0" * 8)

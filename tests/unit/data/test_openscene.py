@@ -99,7 +99,9 @@ def test_clouds_without_colour_or_labels_are_fine(tmp_path: Path) -> None:
 def test_region_takes_images_from_within_it(tmp_path: Path) -> None:
     root = tmp_path / "matterport_3d"
     write_scene(root / "val" / "house_region7.pth", np.zeros(4))
-    for name, place in (("a", (9.0, 9, 1)), ("b", (1.0, 1, 1)), ("c", (3.0, 5, 1)), ("d", (7.0, 3, 1))):
+    # e stands over the middle of the region, but a storey higher
+    places = {"a": (9.0, 9, 1), "b": (1.0, 1, 1), "c": (3.0, 5, 1), "d": (7.0, 3, 1), "e": (2.0, 3.0, 4.5)}
+    for name, place in places.items():
         write_image(tmp_path / "matterport_2d" / "house", name, place)
         (tmp_path / "matterport_2d" / "house" / "intrinsic").mkdir(exist_ok=True)
         np.savetxt(tmp_path / "matterport_2d" / "house" / "intrinsic" / f"{name}.txt", INTRINSICS[:3, :3])
@@ -111,6 +113,22 @@ def test_region_takes_images_from_within_it(tmp_path: Path) -> None:
     assert seen(root) == ["b", "c"]
     write_scene(root / "val" / "house_region7.pth", np.zeros(4), points=POINTS + 100)
     assert seen(root) == ["a", "d"]  # none within: the nearest two
+
+
+def test_images_come_in_the_order_of_their_numbers(root: Path) -> None:
+    images = root.parent / "scannet_2d" / "scene0001_00"
+    for number in (20, 100, 1000):
+        write_image(images, str(number), (-1.0, 3.0, 1.5))
+    cameras = open_scenes(root, label_set="scannet20", cameras=True, views=4)[1].frame.cameras
+    assert [view.name for view in cameras] == ["0", "20", "100", "1000"]
+
+
+def test_parameters_are_read_as_arrays_and_other_tensors_refused(tmp_path: Path) -> None:
+    torch.save(torch.nn.Parameter(torch.ones(2)), tmp_path / "parameter.pt")
+    np.testing.assert_array_equal(load_arrays(tmp_path / "parameter.pt"), [1.0, 1.0])
+    torch.save(torch.ones(2).to_sparse(), tmp_path / "sparse.pt")
+    with pytest.raises(DataError, match=r"sparse\.pt: expected tensors or arrays"):
+        load_arrays(tmp_path / "sparse.pt")
 
 
 def test_label_sets_have_the_published_sizes() -> None:

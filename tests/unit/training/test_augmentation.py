@@ -65,6 +65,16 @@ def test_elastic_grid_beyond_reason_is_refused():
     assert smooth_noise(np.full((2, 3), np.nan), 0.2, np.random.default_rng(0)).tolist() == [[0, 0, 0]] * 2
 
 
+def test_one_stray_point_does_not_stretch_the_elastic_grid():
+    frame = cloud(50)
+    points = np.concatenate([frame.points, [[5000, 5000, 200]]]).astype(np.float32)
+    config = AugmentationConfig(elastic=[[0.2, 0.4]])
+    with pytest.raises(ConfigError, match="elastic"):
+        augment(make_frame(points), config, np.random.default_rng(0))
+    changed = augment(make_frame(points), config, np.random.default_rng(0), reach_m=60.0)
+    assert left(changed).tolist() == [True] * 50 + [False]
+
+
 def test_translation_moves_all_points_alike_and_never_up():
     frame = cloud()
     moved = augment(frame, AugmentationConfig(translate_m=0.5), np.random.default_rng(3)).points - frame.points

@@ -121,3 +121,15 @@ def test_evaluation_takes_the_path_of_the_data_where_it_names_none():
     assert evaluation_source(own) == SourceConfig(kind="nuscenes", path="here", split="val")
     other = SourceConfig(kind="street", seeds="1")
     assert evaluation_source(TrainConfig(data=data, evaluation=other)) == other
+
+
+@pytest.mark.parametrize(
+    ("setting", "what"),
+    [
+        ("teacher.window=128", r"teacher\.window: expected 0, or teacher\.stride \(224\) and more, got 128"),
+        ("teacher.min_depth_m=-5", r"teacher\.min_depth_m: expected a positive number"),
+    ],
+)
+def test_lifting_that_would_leave_holes_is_refused(setting, what):
+    with pytest.raises(ConfigError, match=what):
+        load_config(None, [setting])

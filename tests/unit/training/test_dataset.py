@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from ov3d_perception.errors import ConfigError, DataError
+from ov3d_perception.projection import project
 from ov3d_trainer.config import SourceConfig
 from ov3d_trainer.data.cache import CachedSource
-from ov3d_trainer.data.dataset import open_source, parse_seeds
+from ov3d_trainer.data.dataset import Shrunk, open_source, parse_seeds
 from ov3d_trainer.data.sample import Box
 from ov3d_trainer.data.sample_files import read_sample, write_sample
 from ov3d_trainer.data.worlds import Rooms, Streets
@@ -29,6 +30,30 @@ class OneSample:
 
     def key(self, index):
         return "only"
+
+
+def test_images_of_any_recorded_data_are_shrunk_with_their_intrinsics():
+    class One:
+        def __len__(self):
+            return 1
+
+        def key(self, index):
+            return "one"
+
+        def __getitem__(self, index):
+            return make_sample([[0, 4, 0]], views=[make_view(width=80, height=40)])
+
+        def without_images(self, index):
+            return make_sample([[0, 4, 0]])
+
+    shrunk = Shrunk(source=One(), width=20)
+    (view,) = shrunk[0].frame.cameras
+    assert view.image.shape == (10, 20, 3)
+    # the point falls on u = 4 of 80 columns, which is (4 + 0.5) / 4 - 0.5 of 20
+    pixel = project(shrunk[0].frame.points, view).pixels[0]
+    np.testing.assert_allclose(pixel, [(4.0 + 0.5) / 4 - 0.5, (2.0 + 0.5) / 4 - 0.5], atol=1e-5)
+    assert Shrunk(source=One(), width=200)[0].frame.cameras[0].image.shape == (40, 80, 3)
+    assert (len(shrunk), shrunk.key(0), shrunk.without_images(0).frame.cameras) == (1, "one", ())
 
 
 def test_seeds_are_numbers_and_ranges():

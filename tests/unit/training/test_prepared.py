@@ -24,6 +24,7 @@ from ov3d_trainer.supervision.prepared import (
     supervision_folder,
 )
 from ov3d_trainer.teacher.base import FeatureSupervision, Targets
+from ov3d_trainer.words.vocabulary import parse_vocabulary
 from ov3d_trainer.work import Workers
 from tests.unit.data.tiny_nuscenes import write_tiny_nuscenes
 
@@ -97,30 +98,53 @@ def test_supervision_of_another_cloud_is_refused(root: Path, tmp_path: Path) -> 
 
 
 def test_folder_changes_with_what_supervision_depends_on(config: TrainConfig, tmp_path: Path) -> None:
-    teacher = prepare_data(config).teacher
-    folder = supervision_folder(config, teacher)
+    data = prepare_data(config)
+    teacher, words = data.teacher, data.words
+    folder = supervision_folder(config, teacher, words)
     changed = [
         replace(config, teacher=replace(config.teacher, min_depth_m=2.0)),
         replace(config, data=replace(config.data, image_width=800)),
         replace(config, data=replace(config.data, sweeps=3)),
+        replace(config, data=replace(config.data, cameras=True)),
     ]
-    folders = {folder, *(supervision_folder(other, teacher) for other in changed)}
-    assert len(folders) == 4
+    folders = {folder, *(supervision_folder(other, teacher, words) for other in changed)}
+    assert len(folders) == 5
+    ignoring = parse_vocabulary({"labels": ["car", "traffic cone"], "ignore": ["bus"]})
+    aliased = parse_vocabulary({"labels": ["car", {"name": "traffic cone", "synonyms": ["pylon"]}]})
+    assert len({*folders, *(supervision_folder(config, teacher, other) for other in (ignoring, aliased))}) == 7
     same = replace(config, steps=77, data=replace(config.data, split="mini_train"))
-    assert supervision_folder(same, teacher) == folder
-    assert supervision_folder(replace(config, teacher=TeacherConfig(kind="labels")), teacher) is None
+    assert supervision_folder(same, teacher, words) == folder
+    assert supervision_folder(replace(config, teacher=TeacherConfig(kind="labels")), teacher, words) is None
     with pytest.raises(ConfigError, match=r"teacher\.keep"):
-        supervision_folder(replace(config, cache=""), teacher)
+        supervision_folder(replace(config, cache=""), teacher, words)
 
 
 def test_weights_in_the_same_file_name_are_told_apart(config: TrainConfig, tmp_path: Path) -> None:
-    teacher = prepare_data(config).teacher
+    data = prepare_data(config)
+    teacher, words = data.teacher, data.words
     weights = tmp_path / "tower.pt"
     trained = replace(config, teacher=replace(config.teacher, path=str(weights)))
     weights.write_bytes(b"one")
-    before = supervision_folder(trained, teacher)
+    before = supervision_folder(trained, teacher, words)
     weights.write_bytes(b"two")
-    assert supervision_folder(trained, teacher) != before
+    assert supervision_folder(trained, teacher, words) != before
+
+
+def test_a_folder_of_masks_that_is_written_anew_is_told_apart(config: TrainConfig, tmp_path: Path) -> None:
+    data = prepare_data(config)
+    (tmp_path / "masks" / "one").mkdir(parents=True)
+    (tmp_path / "masks" / "one" / "front.png").write_bytes(b"before")
+    masks = replace(config, teacher=replace(config.teacher, path=str(tmp_path / "masks")))
+    before = supervision_folder(masks, data.teacher, data.words)
+    assert supervision_folder(masks, data.teacher, data.words) == before
+    (tmp_path / "masks" / "one" / "front.png").write_bytes(b"afterwards")
+    assert supervision_folder(masks, data.teacher, data.words) != before
+
+
+def test_teachers_of_images_refuse_data_without(config: TrainConfig) -> None:
+    looking = replace(config, teacher=TeacherConfig(kind="pixel_text", path="tower.pt"))
+    with pytest.raises(ConfigError, match=r"teacher\.kind=pixel_text: it looks at images.*data\.cameras=true"):
+        prepare_data(looking)
 
 
 def test_several_processes_fill_the_cache_and_find_it_full(config: TrainConfig) -> None:
@@ -196,8 +220,39 @@ def test_cache_makes_what_samples_say_alone_first(config: TrainConfig) -> None:
     assert sorted(folders.values()) == [2, 2]
     assert fill_supervision(config) == (2, 0)  # without neighbours there is nothing to do any more
     elsewhere = replace(together, data=replace(together.data, every=2))
-    teacher = prepare_data(config).teacher
-    assert supervision_folder(elsewhere, teacher) != supervision_folder(together, teacher)
+    data = prepare_data(config)
+    folders = [supervision_folder(one, data.teacher, data.words) for one in (elsewhere, together)]
+    assert folders[0] != folders[1]
+
+
+def test_far_points_of_one_word_of_the_codebook_are_averaged_apart(tmp_path: Path) -> None:
+    class Two(Standing):
+        def __len__(self) -> int:
+            return 2
+
+    class Alike:
+        """The first sample has one feature everywhere; the second saw something of its own at the second place."""
+
+        targets = CountingTeacher.targets
+
+        def supervise(self, sample: Sample) -> FeatureSupervision:
+            first = sample.frame.stamp_ns == 0
+            code = np.array([[1.0, 0.0], [1.0, 0.0] if first else [0.0, 1.0]])
+            return FeatureSupervision.of_groups(2, np.arange(2), code, np.array([0, 0 if first else 1]))
+
+    options = TeacherConfig(neighbours=1, neighbour_factor=1.0, codebook=8)
+    together = ConsolidatedSamples(PreparedSamples(Two(), Alike(), codebook=8), options)
+    np.testing.assert_allclose(together[0].supervision.code, [[1.0, 0.0], [0.5, 0.5]], atol=1e-3)
+
+
+def test_a_neighbour_that_nobody_can_place_is_an_error() -> None:
+    class Lost(Standing):
+        def __getitem__(self, index: int) -> Sample:
+            return replace(super().__getitem__(index), place=None) if index == 1 else super().__getitem__(index)
+
+    together = ConsolidatedSamples(PreparedSamples(Lost(), Numbering()), TeacherConfig(neighbours=1))
+    with pytest.raises(DataError, match=r"standing_1: nobody knows where the lidar stood"):
+        together[0]
 
 
 def test_memory_holds_no_more_than_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:

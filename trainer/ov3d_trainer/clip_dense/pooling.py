@@ -10,22 +10,18 @@ from numpy.typing import NDArray
 from ov3d_perception.errors import DataError
 
 
-def pool_over_masks(
-    features: NDArray[np.floating[Any]], masks: NDArray[np.bool_], weights: NDArray[np.floating[Any]] | None = None
-) -> NDArray[np.float32]:
+def pool_over_masks(features: NDArray[np.floating[Any]], masks: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Return unit vectors (M, D): per mask the mean of unit features over its pixels.
 
     `features` (D, h, w) lie evenly over the image that `masks` (M, H, W) belong to: a pixel has the feature of the cell
-    that its middle lies in. Masks may overlap. `weights` (H, W), 0 or more, say how much each pixel counts; without,
-    all alike. Raises `DataError` for a mask without a pixel, or without one that counts.
+    that its middle lies in. Masks may overlap. Raises `DataError` for a mask without a pixel.
     """
-    _check(features, masks.shape[1:], weights)
+    _check(features, masks.shape[1:])
     cell = _cell_of_pixel(features, masks.shape[1:])
     cells = features.shape[1] * features.shape[2]
     counts = np.empty((len(masks), cells))
     for row, mask in enumerate(masks):
-        weight = None if weights is None else weights[mask]
-        counts[row] = np.bincount(cell[mask], weight, cells)
+        counts[row] = np.bincount(cell[mask], minlength=cells)
     return _means(counts, features, "mask")
 
 
@@ -34,7 +30,7 @@ def pool_over_segments(features: NDArray[np.floating[Any]], segments: NDArray[np
 
     `segments` (H, W) holds 0..S-1 per pixel, negative numbers where there is none; each number must occur.
     """
-    _check(features, segments.shape, None)
+    _check(features, segments.shape)
     cell = _cell_of_pixel(features, segments.shape)
     cells, known = features.shape[1] * features.shape[2], segments >= 0
     number = int(segments.max(initial=-1)) + 1
@@ -42,16 +38,12 @@ def pool_over_segments(features: NDArray[np.floating[Any]], segments: NDArray[np
     return _means(np.bincount(joint, minlength=number * cells).reshape(number, cells), features, "segment")
 
 
-def _check(
-    features: NDArray[np.floating[Any]], shape: tuple[int, ...], weights: NDArray[np.floating[Any]] | None
-) -> None:
+def _check(features: NDArray[np.floating[Any]], shape: tuple[int, ...]) -> None:
     if features.ndim != 3 or len(shape) != 2:
         raise DataError(
             f"pooling: expected features (D, h, w) and masks (M, H, W) or segments (H, W), got features "
             f"{features.shape} and an image of {shape}."
         )
-    if weights is not None and (weights.shape != shape or not weights.min(initial=0.0) >= 0):
-        raise DataError(f"pooling: expected weights {shape} of 0 or more, got {weights.shape}.")
 
 
 def _cell_of_pixel(features: NDArray[np.floating[Any]], shape: tuple[int, ...]) -> NDArray[np.int64]:

@@ -90,7 +90,7 @@ class DenseClip:
     def _windows(self, rows: int, columns: int) -> list[tuple[int, int, int, int]]:
         """Return top, left, height and width in patches; the last of a row or column ends with the image."""
         size = self.options.window // self.patch or max(rows, columns)
-        step = max(1, self.options.stride // self.patch)
+        step = min(max(1, self.options.stride // self.patch), size)
         height, width = min(size, rows), min(size, columns)
         return [
             (top, left, height, width) for top in _starts(rows, height, step) for left in _starts(columns, width, step)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ov3d_perception.errors import ConfigError
 
 from .cache import CachedSource, cache_key
+from .images import shrink_view
 from .sample import DataSet, Sample
 from .worlds import Rooms, Streets
 
@@ -35,7 +36,8 @@ def open_source(config: SourceConfig, cache: Path | str | None = None) -> DataSe
     if config.kind in _RECORDED:
         if not config.path:
             raise ConfigError(f"data.path: where the {config.kind} data is, is missing. Set data.path=FOLDER.")
-        return _RECORDED[config.kind](config)
+        source = _RECORDED[config.kind](config)
+        return Shrunk(source=source, width=config.image_width) if config.image_width else source
     raise ConfigError(f"data.kind: unknown '{config.kind}'. Choose from {', '.join(SOURCES)}.")
 
 
@@ -101,6 +103,30 @@ class Joined:
                 return source, index
             index -= len(source)
         raise IndexError(index)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shrunk:
+    """A source whose images are at most `width` pixels wide, for readers that cannot shrink while they read."""
+
+    source: DataSet
+    width: int
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = self.source[index]
+        cameras = tuple(shrink_view(view, self.width) for view in sample.frame.cameras)
+        return replace(sample, frame=replace(sample.frame, cameras=cameras))
+
+    def key(self, index: int) -> str:
+        """Return the sample's key in the source."""
+        return self.source.key(index)
+
+    def without_images(self, index: int) -> Sample:
+        """Return the source's."""
+        return self.source.without_images(index)
 
 
 def cached_parts(source: DataSet) -> list[CachedSource]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ov3d_perception.errors import DataError
+from ov3d_perception.types import CameraView
 
 _UNREADABLE = (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError)
 
@@ -50,6 +52,19 @@ def read_values(path: Path) -> NDArray[np.integer[Any]]:
     except _UNREADABLE as error:
         raise DataError(f"{path}: expected an image, but it cannot be read ({error}). Copy the file again.") from error
     raise DataError(f"{path}: expected one value per pixel, got mode {mode}. Save it as a greyscale PNG.")
+
+
+def shrink_view(view: CameraView, width: int) -> CameraView:
+    """Return a view whose image is at most `width` pixels wide; its intrinsics follow."""
+    height, before = view.image.shape[:2]
+    if before <= width:
+        return view
+    size = (width, max(1, round(height * width / before)))
+    return replace(
+        view,
+        image=np.array(Image.fromarray(view.image).resize(size, Image.Resampling.BOX)),
+        intrinsics=scaled_intrinsics(np.asarray(view.intrinsics, np.float64), (before, height), size),
+    )
 
 
 def scaled_intrinsics(

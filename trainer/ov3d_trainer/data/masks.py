@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ov3d_perception.errors import DataError
 
 from .images import read_values
+from .names import plain_name
 from .sample import UNKNOWN, LabelImage
 
 VOID_NAMES = ("unlabeled", "unlabelled", "ignore", "void")
@@ -92,7 +93,7 @@ def read_label_image(folder: Path, camera: str, listing: Listing) -> LabelImage 
 
 def read_masks(folder: Path, camera: str) -> Masks | None:
     """Return the masks of a camera; None where it has no `CAMERA.json`."""
-    path = folder / f"{camera}.json"
+    path = folder / f"{plain_name(camera, f'{folder}: camera')}.json"
     if not path.is_file():
         return None
     entries = _read_json(path)

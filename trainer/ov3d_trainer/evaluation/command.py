@@ -15,7 +15,7 @@ from ..config import SourceConfig, TrainConfig, config_from_dict, evaluation_sou
 from ..data.dataset import open_source, parse_source
 from ..data.sample import DataSet
 from ..distributed import own_device
-from ..teacher import Teacher, make_teacher
+from ..teacher import Teacher, expect_images, make_teacher
 from ..whole_files import write_whole
 from ..words.text import open_text
 from ..words.vocabulary import WordList, read_vocabulary
@@ -124,6 +124,7 @@ def _words(path: str, options: EvaluationOptions) -> WordList:
 
 def _open_teacher(config: TrainConfig, words: WordList, encoder: TextEncoder, source: DataSet) -> Teacher:
     try:
+        expect_images(config.teacher, config.evaluation)
         teacher = make_teacher(config.teacher, words, encoder, source[0], own_device(config.device))
         if config.teacher.kind == "labels" and source.without_images(0).point_labels is None:
             raise DataError(f"teacher.kind=labels: sample {source.key(0)} has no point labels.")

@@ -35,16 +35,19 @@ class Seen:
     factor: float = 1.0
 
 
-def consolidate(own: Seen, others: Sequence[Seen], voxel_size_m: float) -> Supervision | FeatureSupervision:
+def consolidate(
+    own: Seen, others: Sequence[Seen], voxel_size_m: float, *, share: bool = True
+) -> Supervision | FeatureSupervision:
     """Return the supervision of `own`, averaged at each of its points with what `others` say about the point's voxel.
 
     Points that `own` does not supervise but another does get supervision too, with that one's factor as weight. Points
-    that shared a vector share one again. Raises `DataError` where nobody knows where a sample was.
+    that shared a vector share one again, unless `share` is off: then each has its own. Raises `DataError` where nobody
+    knows where a sample was.
     """
     voxel_of_own, voxel_of_others = _common_voxels(own, others, voxel_size_m)
     if isinstance(own.supervision, Supervision):
         return _consolidate_names(own.supervision, voxel_of_own, others, voxel_of_others)
-    return _consolidate_features(own.supervision, voxel_of_own, others, voxel_of_others)
+    return _consolidate_features(own.supervision, voxel_of_own, others, voxel_of_others, share)
 
 
 def _common_voxels(
@@ -104,6 +107,7 @@ def _consolidate_features(
     voxel_of_own: NDArray[np.int64],
     others: Sequence[Seen],
     voxel_of_others: Sequence[NDArray[np.int64]],
+    share: bool,
 ) -> FeatureSupervision:
     width, voxels = own.vectors.shape[1], int(voxel_of_own.max(initial=-1)) + 1
     total, weight = np.zeros((voxels + 1, width), np.float32), np.zeros(voxels + 1, np.float32)  # the last is for -1
@@ -116,13 +120,12 @@ def _consolidate_features(
         cell = voxel[said.rows[chosen]]
         vector = said.vector_of_row[chosen]
         cells, first, mean = _mean_of_groups(cell, said.vectors[vector].astype(np.float32), said.weight[chosen])
-        share = np.float32(other.factor) * np.bincount(cell, said.weight[chosen], voxels + 1)[cells]
-        share = np.minimum(share, np.float32(other.factor))
-        total[cells] += share[:, None] * mean
-        weight[cells] += share
-        nearer = share > strongest[cells]
+        counts = np.minimum(np.bincount(cell, said.weight[chosen], voxels + 1)[cells], 1.0) * other.factor
+        total[cells] += counts[:, None] * mean
+        weight[cells] += counts
+        nearer = counts > strongest[cells]
         group_of_voxel[cells[nearer]] = groups + vector[first[nearer]]
-        strongest[cells] = np.maximum(strongest[cells], share)
+        strongest[cells] = np.maximum(strongest[cells], counts)
         groups += len(said.vectors)
     group = group_of_voxel[voxel_of_own]
     feature, at_point = total[voxel_of_own], weight[voxel_of_own].copy()
@@ -131,7 +134,8 @@ def _consolidate_features(
     group[own.rows] = own.vector_of_row
     rows = np.flatnonzero(at_point)
     code = feature[rows] / at_point[rows, None]
-    return FeatureSupervision.of_groups(own.points, rows, code, group[rows], np.minimum(at_point[rows], 1.0))
+    chosen = group[rows] if share else rows
+    return FeatureSupervision.of_groups(own.points, rows, code, chosen, np.minimum(at_point[rows], 1.0))
 
 
 def _mean_of_groups(

@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,8 @@ from ..config import SourceConfig, TeacherConfig, TrainConfig
 from ..data.cache import cache_key
 from ..data.dataset import is_simulated, open_source
 from ..data.sample import DataSet, Place
-from ..teacher import make_teacher
+from ..distributed import own_device
+from ..teacher import expect_images, make_teacher
 from ..teacher.base import FeatureSupervision, Supervision, Teacher
 from ..whole_files import remove_leftovers
 from ..words.text import open_text
@@ -121,15 +123,17 @@ class ConsolidatedSamples(PreparedSamples):
         others = [
             replace(seen, factor=self._options.neighbour_factor ** abs(row - index))
             for row, seen in self._near.items()
-            if row != index and _recording(seen) == _recording(own)
+            if row != index and _same_recording(seen, own)
         ]
-        supervision = consolidate(own, others, self._options.neighbour_voxel_m)
+        supervision = consolidate(
+            own, others, self._options.neighbour_voxel_m, share=not self._codebook
+        )  # a codebook makes vectors few afterwards, over features that are near each other
         return Prepared(
             name=own.name, frame=self._source.without_images(index).frame, place=own.place, supervision=supervision
         )
 
     def _see(self, row: int) -> Seen:
-        prepared = self._alone[row] if self.folder is None else self._alone.prepare(row)
+        prepared = self._alone.prepare(row)
         return Seen(
             name=prepared.name,
             points=prepared.frame.points,
@@ -144,8 +148,9 @@ def _bytes_of(prepared: Prepared) -> int:
     return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
 
 
-def _recording(seen: Seen) -> str | None:
-    return None if seen.place is None else seen.place.recording
+def _same_recording(one: Seen, other: Seen) -> bool:
+    """Return whether both are of one recording; also where that is not known, which `consolidate` refuses."""
+    return one.place is None or other.place is None or one.place.recording == other.place.recording
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,21 +165,25 @@ class TrainingData:
 
 
 def prepare_data(config: TrainConfig, device: torch.device | None = None) -> TrainingData:
-    """Open what a configuration names, the teacher on a device; `DataError` for an empty data set."""
+    """Open what a configuration names; `DataError` for an empty data set.
+
+    The teacher works on `device`, by default the configuration's.
+    """
     words, encoder = read_vocabulary(config.vocabulary), open_text(config.text)
     source = open_source(config.data, config.cache or None)
     if not len(source):
         raise DataError("data: the data set has no samples. Check `data`.")
-    teacher = make_teacher(config.teacher, words, encoder, source[0], device)
-    samples = _prepared(config, source, teacher)
+    expect_images(config.teacher, config.data)
+    teacher = make_teacher(config.teacher, words, encoder, source[0], device or own_device(config.device))
+    samples = _prepared(config, source, teacher, words)
     return TrainingData(words=words, encoder=encoder, teacher=teacher, source=source, samples=samples)
 
 
-def _prepared(config: TrainConfig, source: DataSet, teacher: Teacher) -> PreparedSamples:
-    folder, own = supervision_folder(config, teacher), config.teacher
+def _prepared(config: TrainConfig, source: DataSet, teacher: Teacher, words: WordList) -> PreparedSamples:
+    folder, own = supervision_folder(config, teacher, words), config.teacher
     if not own.neighbours:
         return PreparedSamples(source, teacher, folder, codebook=own.codebook)
-    alone = PreparedSamples(source, teacher, supervision_folder(_alone(config), teacher), codebook=own.codebook)
+    alone = PreparedSamples(source, teacher, supervision_folder(_alone(config), teacher, words), codebook=own.codebook)
     return ConsolidatedSamples(alone, own, folder)
 
 
@@ -184,7 +193,7 @@ def _alone(config: TrainConfig) -> TrainConfig:
     return replace(config, teacher=replace(config.teacher, **plain))
 
 
-def supervision_folder(config: TrainConfig, teacher: Teacher) -> Path | None:
+def supervision_folder(config: TrainConfig, teacher: Teacher, words: WordList) -> Path | None:
     """Return where supervision is kept; its name changes with everything that it depends on.
 
     None where `teacher.keep` is off. Raises `ConfigError` where it is on and `cache` names no folder.
@@ -194,13 +203,26 @@ def supervision_folder(config: TrainConfig, teacher: Teacher) -> Path | None:
     if not config.cache:
         raise ConfigError("teacher.keep: supervision is kept in `cache`, which names no folder. Set cache=FOLDER.")
     facts = [SUPERVISION_FORMAT, _source_facts(config.data), asdict(config.teacher), list(teacher.targets.names)]
+    facts += [sorted(words.label_of_alias.items()), sorted(words.ignore)]  # which names mean which target
     if config.teacher.neighbours:  # who stands next to a sample
         facts.append([config.data.every, config.data.frames])
     digest = hashlib.sha256(json.dumps(facts).encode())
-    for name in (config.teacher.path, config.teacher.pretrained):
-        if name and Path(name).is_file():
-            digest.update(Path(name).read_bytes())
+    for name in (config.teacher.path, config.teacher.model, config.teacher.pretrained):
+        if name and Path(name).exists():
+            _add_content(digest, Path(name).resolve())
     return Path(config.cache) / f"supervision-{digest.hexdigest()[:16]}"
+
+
+def _add_content(digest: Any, path: Path) -> None:
+    """Add a file's content, or of a folder where it is, and name, size and time of every file in it."""
+    if path.is_file():
+        digest.update(path.read_bytes())
+        return
+    digest.update(str(path).encode())
+    for file in sorted(path.rglob("*")):
+        if file.is_file():
+            state = file.stat()
+            digest.update(f"{file.relative_to(path)} {state.st_size} {state.st_mtime_ns}".encode())
 
 
 def _source_facts(config: SourceConfig) -> list[object]:
@@ -211,7 +233,7 @@ def _source_facts(config: SourceConfig) -> list[object]:
         return [cache_key(config)]
     return [
         config.kind, str(Path(config.path).resolve()), config.version, config.sweeps, config.image_width, config.views,
-        config.topic, config.fixed_frame, config.max_skew_s, config.label_set,
+        config.topic, config.fixed_frame, config.max_skew_s, config.label_set, config.cameras,
     ]  # fmt: skip
 
 

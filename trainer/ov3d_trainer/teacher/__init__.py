@@ -8,7 +8,7 @@ import torch
 
 from ov3d_perception.errors import ConfigError
 
-from ..config import TeacherConfig
+from ..config import SourceConfig, TeacherConfig
 from ..data.sample import Sample
 from ..supervision.lift import LiftOptions
 from ..words.vocabulary import WordList
@@ -20,6 +20,8 @@ from .masks import MaskFeatureTeacher, MaskTeacher, open_mask_teacher
 if TYPE_CHECKING:
     from ov3d_perception.text.encoder import TextEncoder
 
+WITHOUT_IMAGES = ("nuscenes", "scannet", "kitti", "openscene", "bag", "street", "worlds")
+"""Kinds of data that come with images where `cameras` is on."""
 TEACHERS = ("masks", "labels", "pixel_text", "open_clip", "features")
 
 
@@ -63,6 +65,13 @@ def make_teacher(
     raise ConfigError(f"teacher.kind: unknown '{config.kind}'. Choose from {', '.join(TEACHERS)}.")
 
 
+def expect_images(config: TeacherConfig, data: SourceConfig) -> None:
+    """Raise `ConfigError` where a teacher looks at images that the data is opened without."""
+    looks = config.kind in ("masks", "pixel_text", "open_clip")
+    if looks and data.kind in WITHOUT_IMAGES and not data.cameras:
+        raise ConfigError(f"teacher.kind={config.kind}: it looks at images, the data has none. Set data.cameras=true.")
+
+
 __all__ = [
     "TEACHERS",
     "FeatureSupervision",
@@ -73,5 +82,6 @@ __all__ = [
     "Targets",
     "Teacher",
     "choose_targets",
+    "expect_images",
     "make_teacher",
 ]

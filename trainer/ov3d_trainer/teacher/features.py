@@ -7,6 +7,7 @@ Peng et al. 2023).
 
 from __future__ import annotations
 
+import glob
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from ov3d_perception.errors import ConfigError, DataError
 from ov3d_perception.text.encoder import TextEncoder
 
+from ..data.names import plain_name
 from ..data.sample import Sample
 from ..torch_files import load_arrays
 from ..words.vocabulary import WordList
@@ -49,8 +51,8 @@ class FileTeacher:
         return FeatureSupervision.of_points(points, rows, total[rows] / count[rows, None])
 
     def _paths(self, name: str) -> list[Path]:
-        single = self.folder / f"{name}.pt"
-        paths = [single] if single.is_file() else sorted(self.folder.glob(f"{name}_*.pt"))
+        single = self.folder / f"{plain_name(name, f'{self.folder}: sample')}.pt"
+        paths = [single] if single.is_file() else sorted(self.folder.glob(f"{glob.escape(name)}_*.pt"))
         if not paths:
             raise DataError(f"{single}: no such file, nor {name}_0.pt. Set teacher.path to the folder of features.")
         return paths

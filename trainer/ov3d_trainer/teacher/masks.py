@@ -13,6 +13,7 @@ from ov3d_perception.text.encoder import TextEncoder
 
 from ..config import TeacherConfig
 from ..data.masks import Masks, read_label_image, read_listing, read_masks, read_vectors
+from ..data.names import plain_name
 from ..data.sample import UNKNOWN, LabelImage, Sample
 from ..supervision.lift import LiftOptions, lift_view_labels
 from ..words.vocabulary import WordList
@@ -119,9 +120,7 @@ def _with_label_images(root: Path, sample: Sample) -> Sample:
 
 
 def _folder_of(root: Path, sample: Sample) -> Path:
-    if Path(sample.name).name != sample.name:
-        raise DataError(f"{root}: a sample called {sample.name!r} can have no folder there. Check the data set.")
-    return root / sample.name
+    return root / plain_name(sample.name, f"{root}: sample")
 
 
 def _nothing_there(folder: Path, sample: Sample, suffix: str) -> DataError:

@@ -17,12 +17,18 @@ _MOST_CELLS = 4_000_000
 _FULL_RANGE = 255.0
 
 
-def augment(frame: Frame, config: AugmentationConfig, generator: np.random.Generator) -> Frame:
+def augment(
+    frame: Frame, config: AugmentationConfig, generator: np.random.Generator, *, reach_m: float = math.inf
+) -> Frame:
     """Return a changed copy of the sweep with the same number of points; those left out become NaN.
 
+    Points farther than `reach_m`, which the network would not see, are left out first: one stray point must not
+    stretch the grid of elastic distortion.
     Cameras are left out: their transforms would no longer fit.
     """
     points = frame.points.astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        points[~(np.linalg.norm(points, axis=1) <= reach_m)] = np.nan
     for granularity_m, magnitude_m in config.elastic:
         points += magnitude_m * smooth_noise(points, granularity_m, generator)
     points = points @ random_linear_map(config, generator).T

@@ -18,6 +18,9 @@ from .augment import augment
 from .augmentation import AugmentationConfig
 from .mixing import mix_pairs
 
+_REACH = 1.5
+"""Points farther than this many times the network's range are left out before a sweep is changed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
@@ -56,7 +59,7 @@ def make_batch(
     With `augmentation.mix` some are laid over each other, and count as one from there on.
     """
     changed = [
-        replace(sample, frame=augment(sample.frame, augmentation, generator))
+        replace(sample, frame=augment(sample.frame, augmentation, generator, reach_m=_REACH * spec.max_range_m))
         for sample, generator in zip(samples, generators, strict=True)
     ]
     if augmentation.mix:

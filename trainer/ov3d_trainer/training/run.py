@@ -61,6 +61,8 @@ def start_run(config: TrainConfig) -> Run:
     """Open data, text and teacher and make the network, at step 0."""
     device = own_device(config.device)
     spec = input_spec(config.inputs)
+    if config.teacher.neighbours and not config.teacher.keep:
+        raise ConfigError("teacher.neighbours: samples come in random order. Set teacher.keep=true and cache=FOLDER.")
     data = prepare_data(config, device)
     samples, teacher = data.samples, data.teacher
     model = make_model(config, spec, teacher.targets).to(device)

@@ -122,8 +122,9 @@ class KittiSequences:
 def _sequences(split: str) -> tuple[str, ...]:
     if split in SEQUENCES:
         return SEQUENCES[split]
-    names = tuple(part.strip().zfill(2) for part in split.split(","))  # YAML reads 07 as 7
-    if all(len(name) == 2 and name.isdigit() for name in names):
+    parts = (part.strip() for part in split.split(","))
+    names = tuple(part.zfill(2) for part in parts if part)  # YAML reads 07 as 7
+    if names and all(len(name) == 2 and name.isdigit() for name in names):
         return names
     raise ConfigError(
         f"data.split: unknown '{split}'. Choose from {', '.join(SEQUENCES)}, or name sequences: '00, 08'."

@@ -29,9 +29,13 @@ class Picture:
 
 
 def list_pictures(folder: Path) -> list[Picture]:
-    """Return the images of a scene's folder in order of their names; those whose pose was lost (not finite) are left
-    out. Raises `DataError` where there are none, or where a pose is missing."""
-    paths = sorted(path for path in (folder / "color").glob("*") if path.suffix in (".jpg", ".png"))
+    """Return the images of a scene's folder in order of their names, short ones first.
+
+    Those whose pose was lost (not finite) are left out. Raises `DataError` where there are none, or where a pose is
+    missing.
+    """
+    paths = [path for path in (folder / "color").glob("*") if path.suffix in (".jpg", ".png")]
+    paths.sort(key=lambda path: (len(path.stem), path.stem))  # ScanNet's numbers have no zeros in front
     if not paths:
         raise DataError(f"{folder / 'color'}: no images. Unpack the 2D part, or set data.cameras=false.")
     found = []
@@ -46,10 +50,10 @@ def list_pictures(folder: Path) -> list[Picture]:
 def choose_pictures(
     pictures: Sequence[Picture], count: int, *, low: NDArray[np.float64], high: NDArray[np.float64]
 ) -> list[Picture]:
-    """Return `count` images spread evenly over those taken from within the box `low`..`high` (x, y); where there are
-    none, those taken nearest to it."""
-    places = np.array([picture.scene_from_camera[:2, 3] for picture in pictures]).reshape(-1, 2)
-    outside_m = np.linalg.norm(np.maximum(np.maximum(low[:2] - places, places - high[:2]), 0.0), axis=1)
+    """Return `count` images spread evenly over those taken from within the box `low`..`high` (x, y, z); where there
+    are none, those taken nearest to it."""
+    places = np.array([picture.scene_from_camera[:3, 3] for picture in pictures]).reshape(-1, 3)
+    outside_m = np.linalg.norm(np.maximum(np.maximum(low - places, places - high), 0.0), axis=1)
     inside = np.flatnonzero(outside_m == 0)
     if not len(inside):
         inside = np.sort(np.argsort(outside_m, kind="stable")[:count])

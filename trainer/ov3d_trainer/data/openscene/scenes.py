@@ -16,13 +16,11 @@ from ov3d_perception.errors import ConfigError, DataError
 from ov3d_perception.geometry import make_transform, transform_points
 from ov3d_perception.types import CameraView, Frame
 
+from ..indoor import luminance, scene_origin
 from ..sample import UNKNOWN, Sample
 from .images import choose_pictures, list_pictures, read_picture
 from .label_sets import label_set_of
 
-ORIGIN_HEIGHT_M = 1.5
-"""A sample's frame has its origin this high above the floor, in the middle of the scene, as ScanNet's scans have."""
-_FLOOR_SHARE = 0.01
 _NO_LABEL = (255, -100)
 _SCANNET_SUFFIX = "_vh_clean_2"
 
@@ -70,17 +68,14 @@ class OpenSceneScenes:
     def _read(self, index: int, *, views: int) -> Sample:
         path = self._paths[index]
         points, colors, numbers = _read_scene(path)
+        origin = scene_origin(points)
         low, high = points.min(axis=0), points.max(axis=0)
-        floor = float(np.quantile(points[:, 2], _FLOOR_SHARE))
-        middle = np.array([(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, floor + ORIGIN_HEIGHT_M])
-        scene_from_frame = make_transform(np.eye(3), middle)
-        pictures = self._pictures(index, scene_from_frame, low, high) if views else []
-        luminance = np.zeros(len(points)) if colors is None else colors @ np.array([0.3, 0.59, 0.11])
+        pictures = self._pictures(index, make_transform(np.eye(3), origin), low, high) if views else []
         return Sample(
             name=self.key(index),
             frame=Frame(
-                points=transform_points(make_transform(np.eye(3), -middle), points).astype(np.float32),
-                intensity=luminance.astype(np.float32),
+                points=transform_points(make_transform(np.eye(3), -origin), points).astype(np.float32),
+                intensity=luminance(colors, len(points)),
                 colors=colors,
                 stamp_ns=0,
                 frame_id="scene",

@@ -15,6 +15,7 @@ from ov3d_perception.errors import ConfigError, DataError
 from ov3d_perception.geometry import invert_transform, make_transform, transform_points
 from ov3d_perception.types import CameraView, Frame
 
+from ..indoor import luminance, scene_origin
 from ..poses import nearest_rigid
 from ..sample import UNKNOWN, Sample, SceneObject
 from .label_map import LABEL_MAP_FILE, NYU40, RawCategory, read_label_map
@@ -22,9 +23,6 @@ from .label_sets import check_label_set, check_scannet200_table, labels_of_scan
 from .ply import read_ply
 from .sens import SensFrame, SensReader, depth_of_color_view
 
-ORIGIN_HEIGHT_M = 1.5
-"""A sample's frame has its origin this high above the floor, in the middle of the scan."""
-_FLOOR_SHARE = 0.01
 _MOST_BYTES = 500_000_000
 
 
@@ -157,20 +155,16 @@ class ScanNetScans:
 def sample_of(scan: ScanNetScan, views: int, label_set: str = "nyu40") -> Sample:
     """Return a scan as a sample with `views` images spread evenly over its recording."""
     aligned = transform_points(scan.aligned_from_scan, scan.vertices.astype(np.float64))
-    low, high = aligned.min(axis=0), aligned.max(axis=0)
-    floor = float(np.quantile(aligned[:, 2], _FLOOR_SHARE))
-    middle = [(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, floor + ORIGIN_HEIGHT_M]
-    room_from_aligned = make_transform(np.eye(3), -np.array(middle))
+    room_from_aligned = make_transform(np.eye(3), -scene_origin(aligned))
     room_from_scan = room_from_aligned @ scan.aligned_from_scan
     pictures = _views(scan, invert_transform(room_from_scan), views) if views else []
     cameras = tuple(view for view, _ in pictures)
     labels, label_names = labels_of_scan(scan, label_set)
-    luminance = scan.colors @ np.array([0.3, 0.59, 0.11])
     return Sample(
         name=scan.name,
         frame=Frame(
             points=transform_points(room_from_aligned, aligned).astype(np.float32),
-            intensity=luminance.astype(np.float32),
+            intensity=luminance(scan.colors, len(scan.vertices)),
             colors=scan.colors,
             stamp_ns=cameras[0].stamp_ns if cameras else 0,
             frame_id="room",
