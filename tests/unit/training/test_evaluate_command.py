@@ -184,7 +184,7 @@ def test_report_is_there_where_the_page_cannot_be_drawn(run, monkeypatch):
         (["--vocabulary", "nowhere.yaml"], "vocabulary nowhere.yaml: cannot be read"),
         (["--data", "kitti:nowhere"], "nowhere/sequences/08/velodyne: no scans"),
         (["--set", "evaluation.splot=08"], "Did you mean 'evaluation.split'"),
-        (["--set", "teacher.kind=masks"], "it looks at images, the data has none.*Or measure the student alone: --no-teacher."),
+        (["--set", "teacher.kind=masks"], "it looks at images, the data has none.*Or measure the student alone"),
         (["--data", "street:1", "--submission", "out"], "data of kind 'street' has no official layout"),
     ],
 )
