@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ov3d_perception.voxels import mean_per_voxel, voxelize
 from ov3d_trainer.supervision.codebook import with_codebook
 from ov3d_trainer.teacher.base import FeatureSupervision
 
@@ -46,3 +47,21 @@ def test_weights_of_points_stay_and_count():
     found = with_codebook(supervision, 2)
     np.testing.assert_allclose(found.code[:, 0], [0.75, 0.75, 50.0], atol=1e-2)
     assert found.weight.tolist() == [1.0, 3.0, 1.0]
+
+
+def test_pooling_shared_vectors_equals_pooling_every_point():
+    generator = np.random.default_rng(3)
+    points = generator.uniform(-4, 4, (300, 3)).astype(np.float32)
+    points[:5] = np.nan
+    rows = np.sort(generator.choice(300, 200, replace=False))
+    weight = generator.uniform(0.1, 1.0, 200).astype(np.float32)
+    supervision = FeatureSupervision.of_groups(
+        300, rows, generator.normal(size=(200, 6)), generator.integers(0, 9, 200), weight
+    )
+    voxels = voxelize(points, 1.5)
+    table = np.zeros((300, 7), np.float32)
+    table[rows, :6], table[rows, 6] = supervision.code * weight[:, None], weight
+    np.testing.assert_allclose(supervision.pool(voxels), mean_per_voxel(table, voxels), atol=1e-6)
+    nothing = FeatureSupervision.of_points(300, np.zeros(0, np.int64), np.zeros((0, 6)))
+    assert nothing.pool(voxels).shape == (len(voxels.coords), 7)
+    assert not nothing.pool(voxels).any()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from ov3d_perception.errors import ConfigError, QueryError
 from ov3d_perception.types import Voxels
@@ -128,10 +129,19 @@ class FeatureSupervision:
 
     def pool(self, voxels: Voxels) -> NDArray[np.float32]:
         """Return (V, C + 1): means over each voxel's points of weight x code, and of the weight."""
-        table = np.zeros((len(voxels.voxel_of_point), self.vectors.shape[1] + 1), np.float32)
-        table[self.rows, :-1] = self.code * self.weight[:, None]
-        table[self.rows, -1] = self.weight
-        return mean_per_voxel(table, voxels)
+        voxel = voxels.voxel_of_point[self.rows]
+        inside = voxel >= 0
+        weight = np.zeros(len(voxels.voxel_of_point), np.float32)
+        weight[self.rows] = self.weight
+        points = np.bincount(voxels.voxel_of_point[voxels.voxel_of_point >= 0], minlength=len(voxels.coords))
+        # how much of each vector a voxel gets: (V, M), nearly all zero; points that share vectors are added up once
+        share = csr_matrix(
+            (self.weight[inside] / points[voxel[inside]], (voxel[inside], self.vector_of_row[inside])),
+            shape=(len(voxels.coords), len(self.vectors)),
+            dtype=np.float32,
+        )
+        pooled = share @ self.vectors.astype(np.float32)
+        return np.concatenate([pooled, mean_per_voxel(weight, voxels)[:, None]], axis=1)
 
 
 class Teacher(Protocol):
