@@ -17,7 +17,7 @@ from ov3d_perception.errors import ConfigError, Ov3dError
 from .commands.clip_command import add_demo_clip, add_dense_zero_shot
 from .commands.simulate_command import add_simulate
 from .commands.text_tower_command import add_text_tower
-from .settings import add_settings_option
+from .settings import add_config_options, add_settings_option
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,8 +73,7 @@ def _make_parser() -> argparse.ArgumentParser:
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, metavar="YAML", help="configuration, for example trainer/configs/*.yaml")
-    add_settings_option(parser, example="steps=500 loss.temperature=0.05")
+    add_config_options(parser, see="trainer/configs/*.yaml", example="steps=500 loss.temperature=0.05")
 
 
 def _add_train(commands: Any) -> None:

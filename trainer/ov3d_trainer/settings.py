@@ -40,6 +40,12 @@ def read_settings(kind: type[Settings], path: Path | str | None = None, settings
     return config
 
 
+def add_config_options(parser: argparse.ArgumentParser, *, see: str, example: str) -> None:
+    """Give a command `--config YAML` and `--set`; `see` names a configuration to look at."""
+    parser.add_argument("--config", type=Path, metavar="YAML", help=f"configuration, see {see}")
+    add_settings_option(parser, example=example)
+
+
 def add_settings_option(parser: argparse.ArgumentParser, *, example: str) -> None:
     """Give a command `--set KEY=VALUE ...`, whose values `read_settings` takes; they land in `settings`."""
     parser.add_argument(

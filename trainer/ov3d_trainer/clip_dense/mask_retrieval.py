@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from ..config import TeacherConfig
 from ..open_clip_loading import load_model
 from .edits import check_visual
 from .pooling import pool_over_masks
-from .windows import DenseClip, DenseOptions
+from .windows import DenseClip, dense_options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,16 +56,7 @@ def measure_masks(teacher: TeacherConfig, path: Path, edits: Sequence[str]) -> d
     visual: Any = load_model(teacher.model, teacher.pretrained or None).visual
     for edit in edits:
         check_visual(visual, edit)
-    dense = DenseClip(
-        visual,
-        DenseOptions(
-            edit=edits[0],
-            short_side=teacher.short_side,
-            window=teacher.window,
-            stride=teacher.stride,
-            flip=teacher.flip,
-        ),
-    )
+    dense = DenseClip(visual, replace(dense_options(teacher), edit=edits[0]))
     crops = np.stack([dense.global_feature(_cut(file["img"], box)).numpy() for box in file["bboxes"]])
     grids = dense.features_of_edits(file["img"], edits)
     return {

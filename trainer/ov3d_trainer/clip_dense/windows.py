@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from ..config import TeacherConfig
 from .edits import check_visual, features_of_edits, patch_size
 
 _WINDOWS_AT_ONCE = 16
@@ -26,6 +27,17 @@ class DenseOptions:
     window: int = 336
     stride: int = 224
     flip: bool = True
+
+
+def dense_options(teacher: TeacherConfig) -> DenseOptions:
+    """Return how a teacher looks at images, at its own `short_side`."""
+    return DenseOptions(
+        edit=teacher.edit,
+        short_side=teacher.short_side,
+        window=teacher.window,
+        stride=teacher.stride,
+        flip=teacher.flip,
+    )
 
 
 class DenseClip:

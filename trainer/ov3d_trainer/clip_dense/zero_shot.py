@@ -18,7 +18,7 @@ from tqdm import tqdm
 from ov3d_perception.errors import DataError
 from ov3d_perception.queries import BACKGROUND, QuerySet, make_queries
 
-from ..config import TeacherConfig, TrainConfig, evaluation_source
+from ..config import TrainConfig, evaluation_source
 from ..data.dataset import open_source
 from ..data.sample import UNKNOWN, Sample
 from ..report import table
@@ -30,7 +30,7 @@ from ..words.text import open_text
 from ..words.vocabulary import WordList, read_vocabulary
 from .edits import check_visual
 from .pooling import pool_over_segments
-from .windows import DenseClip, DenseOptions
+from .windows import DenseClip, dense_options
 
 WHOLE, WINDOWS, MIRRORED = ("whole image", "windows", "windows, mirrored")
 SUPERPIXELS = "windows, mirrored, superpixels"
@@ -59,7 +59,7 @@ def measure_zero_shot(config: TrainConfig, edits: Sequence[str]) -> ZeroShot:
     visual = load_visual(config.teacher, encoder)
     for edit in edits:
         check_visual(visual, edit)
-    windows = DenseClip(visual, _options(config.teacher, edits[0]))
+    windows = DenseClip(visual, replace(dense_options(config.teacher), edit=edits[0], flip=False))
     whole = DenseClip(visual, replace(windows.options, window=0))
     source = open_source(evaluation_source(config), config.cache or None)
     found: dict[tuple[str, str], Confusion] = {}
@@ -131,12 +131,6 @@ def save_zero_shot(path: Path, result: ZeroShot) -> None:
         figures.setdefault(edit, {})[way] = confusion.to_dict()
     content = {"images": result.images, "left_out": list(result.left_out), "edits": figures}
     write_whole(path, json.dumps(content, indent=1) + "\n")
-
-
-def _options(teacher: TeacherConfig, edit: str) -> DenseOptions:
-    return DenseOptions(
-        edit=edit, short_side=teacher.short_side, window=teacher.window, stride=teacher.stride, flip=False
-    )
 
 
 def _looks(

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..settings import add_settings_option
+from ..settings import add_config_options
 
 
 def add_demo_clip(commands: Any) -> None:
@@ -16,8 +16,7 @@ def add_demo_clip(commands: Any) -> None:
         help="train a small CLIP on simulated worlds",
         description="Train a small CLIP image tower on crops of simulated worlds and captions, one vector per crop.",
     )
-    parser.add_argument("--config", type=Path, metavar="YAML", help="configuration, see trainer/configs/demo_clip.yaml")
-    add_settings_option(parser, example="steps=100 cache=FOLDER")
+    add_config_options(parser, see="trainer/configs/demo_clip.yaml", example="steps=100 cache=FOLDER")
     parser.add_argument("--measure", type=Path, metavar="FILE", help="do not train; measure these weights")
     parser.set_defaults(run=_run_demo_clip)
 
@@ -45,10 +44,8 @@ def add_dense_zero_shot(commands: Any) -> None:
         description="Label pixels by the nearest words for every edit of a CLIP's last block, and compare with label "
         "images. Reads `evaluation`, `cache`, `vocabulary`, `text` and `teacher` of a training configuration.",
     )
-    parser.add_argument(
-        "--config", type=Path, metavar="YAML", help="configuration, see trainer/configs/demo_clip_teacher.yaml"
-    )
-    add_settings_option(parser, example="teacher.short_side=448 evaluation.seeds=2000")
+    example = "teacher.short_side=448 evaluation.seeds=2000"
+    add_config_options(parser, see="trainer/configs/demo_clip_teacher.yaml", example=example)
     parser.add_argument("--edits", default="", metavar="NAMES", help="plain,naclip,...; default: all")
     parser.add_argument(
         "--masks", type=Path, metavar="NPZ", help="instead: compare features of these masks with those of their crops"

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..settings import add_settings_option
+from ..settings import add_config_options
 
 
 def add_text_tower(commands: Any) -> None:
@@ -18,10 +18,7 @@ def add_text_tower(commands: Any) -> None:
         description="Distil a small text tower from a sentence encoder; `python -m ov3d_export small-text-tower` "
         "makes it the text side of a bundle.",
     )
-    parser.add_argument(
-        "--config", type=Path, metavar="YAML", help="configuration, see trainer/configs/text_tower.yaml"
-    )
-    add_settings_option(parser, example="steps=500 teacher=FOLDER")
+    add_config_options(parser, see="trainer/configs/text_tower.yaml", example="steps=500 teacher=FOLDER")
     parser.add_argument("--list", type=Path, metavar="TXT", help="only write the list of texts, one a line")
     parser.set_defaults(run=_run)
 

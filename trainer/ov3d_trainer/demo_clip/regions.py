@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ..data.sample import UNKNOWN, SampleSource, SceneObject
-from ..image_tower.pixels import concept_image
+from ..image_tower.pixels import views_with_concepts
 
 SMALLEST_PIXELS = 60
 """A region with fewer pixels is not shown."""
@@ -51,20 +49,14 @@ def load_regions(source: SampleSource) -> Regions:
     maps: list[NDArray[np.int16]] = []
     found: list[NDArray[np.int64]] = []
     counts: dict[str, int] = {}
-    for index in tqdm(range(len(source)), desc="images", disable=not sys.stderr.isatty()):
-        sample = source[index]
-        for view in sample.frame.cameras:
-            labels = sample.view_labels.get(view.name)
-            if labels is None:
-                continue
-            concepts = concept_image(sample, labels, rows)
-            table = regions_of(concepts, labels.instances)
-            found.append(np.column_stack([np.full(len(table), len(images)), table[:, :5]]))
-            for kind_row, pixels in table[:, 4:]:
-                kind = list(rows)[kind_row].kind
-                counts[kind] = counts.get(kind, 0) + int(pixels)
-            images.append(view.image)
-            maps.append(concepts)
+    for view, labels, concepts in views_with_concepts(source, rows):
+        table = regions_of(concepts, labels.instances)
+        found.append(np.column_stack([np.full(len(table), len(images)), table[:, :5]]))
+        for kind_row, pixels in table[:, 4:]:
+            kind = list(rows)[kind_row].kind
+            counts[kind] = counts.get(kind, 0) + int(pixels)
+        images.append(view.image)
+        maps.append(concepts)
     joined = np.concatenate(found) if found else np.zeros((0, 6), np.int64)
     total = max(sum(counts.values()), 1)
     return Regions(

@@ -17,7 +17,7 @@ from ..data.sample import UNKNOWN, DataSet, Sample
 from ..scores import Confusion, harmonic_mean, percentage
 from ..teacher import FeatureSupervision, Teacher
 from ..words.vocabulary import WordList
-from .modes import MODES, class_of, modes, taught_labels
+from .modes import MODES, modes, point_truth, taught_labels
 from .student import Answer, Repeats, Student
 from .submission import Submission, official_figures, truth_of
 from .tally import RINGS_M, Surety, Tally, ring_of
@@ -62,7 +62,7 @@ class _Counts:
         cosines = self.student.cosines(sample, repeats, generator)
         answer = cosines.answer(queries)
         self.points += len(answer.label)
-        truth = self._point_truth(sample)
+        truth = point_truth(sample, self.words, self.names)
         if sample.point_labels is not None:
             known = np.flatnonzero(truth != UNKNOWN)
             sure = cosines.answer(replace(queries, threshold=-1.0))
@@ -82,12 +82,6 @@ class _Counts:
         if sample.point_labels is None:
             truth[rows] = box_classes
         return Scene(name=sample.name, points=sample.frame.points, truth=truth, predicted=answer.label)
-
-    def _point_truth(self, sample: Sample) -> NDArray[np.int64]:
-        if sample.point_labels is None:
-            return np.full(len(sample.frame.points), UNKNOWN, np.int64)
-        classes = class_of([self.words.label_of(name) or name for name in sample.point_label_names], self.names)
-        return np.where(sample.point_labels == UNKNOWN, UNKNOWN, classes[sample.point_labels])
 
     def _count_truth(
         self, sample: Sample, truth: NDArray[np.int64], predicted: NDArray[np.int64], rows: NDArray[np.int64]

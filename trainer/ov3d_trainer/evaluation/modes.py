@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from ov3d_perception.engine import label_voxels
 from ov3d_perception.queries import QuerySet
 
+from ..data.sample import UNKNOWN, Sample
 from ..teacher import FeatureSupervision, Supervision, Teacher
+from ..words.vocabulary import WordList
 from .student import Answer, numbered_from_zero
 
 DISTILL, FUSION, ENSEMBLE = MODES = ("distill", "fusion", "ensemble")
@@ -45,6 +47,14 @@ def taught_labels(
     found = numbered_from_zero(queries, *label_voxels(features @ queries.text.T, queries))
     label[rows], score[rows] = found.label, found.score
     return Answer(label=label, score=score)
+
+
+def point_truth(sample: Sample, words: WordList, names: Sequence[str]) -> NDArray[np.int64]:
+    """Return the true class (N,) of every point: 0..C-1 of `names`, C for others, `UNKNOWN` where it is not known."""
+    if sample.point_labels is None:
+        return np.full(len(sample.frame.points), UNKNOWN, np.int64)
+    classes = class_of([words.label_of(name) or name for name in sample.point_label_names], names)
+    return np.where(sample.point_labels == UNKNOWN, UNKNOWN, classes[sample.point_labels])
 
 
 def class_of(own_names: Sequence[str], names: Sequence[str]) -> NDArray[np.int64]:

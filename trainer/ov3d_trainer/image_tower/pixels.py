@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
+
+from ov3d_perception.types import CameraView
 
 from ..data.sample import UNKNOWN, LabelImage, Sample, SampleSource, SceneObject
 from .concepts import concept
@@ -35,16 +38,10 @@ def load_pixels(source: SampleSource, seed: int = 0) -> PixelData:
     rows: dict[SceneObject, int] = {}
     images, maps, places = [], [], {}  # type: ignore[var-annotated]
     generator = np.random.default_rng([seed, 11])
-    for index in tqdm(range(len(source)), desc="images", disable=not sys.stderr.isatty()):
-        sample = source[index]
-        for view in sample.frame.cameras:
-            labels = sample.view_labels.get(view.name)
-            if labels is None:
-                continue
-            concepts = concept_image(sample, labels, rows)
-            _note_places(places, concepts, list(rows), len(images), generator)
-            images.append(view.image)
-            maps.append(concepts)
+    for view, _, concepts in views_with_concepts(source, rows):
+        _note_places(places, concepts, list(rows), len(images), generator)
+        images.append(view.image)
+        maps.append(concepts)
     counts = np.zeros(len(rows) + 1)
     for concepts in maps:
         counts += np.bincount(concepts.ravel() + 1, minlength=len(rows) + 1)
@@ -53,6 +50,18 @@ def load_pixels(source: SampleSource, seed: int = 0) -> PixelData:
         share[thing.kind] = share.get(thing.kind, 0.0) + float(count) / max(counts[1:].sum(), 1.0)
     found = {kind: np.concatenate(parts) for kind, parts in places.items()}
     return PixelData(images=images, concepts=maps, things=tuple(rows), share=share, places=found)
+
+
+def views_with_concepts(
+    source: SampleSource, rows: dict[SceneObject, int]
+) -> Iterator[tuple[CameraView, LabelImage, NDArray[np.int16]]]:
+    """Yield every view that has a label image, with that and its concepts; those that are new are added to `rows`."""
+    for index in tqdm(range(len(source)), desc="images", disable=not sys.stderr.isatty()):
+        sample = source[index]
+        for view in sample.frame.cameras:
+            labels = sample.view_labels.get(view.name)
+            if labels is not None:
+                yield view, labels, concept_image(sample, labels, rows)
 
 
 def concept_image(sample: Sample, labels: LabelImage, rows: dict[SceneObject, int]) -> NDArray[np.int16]:

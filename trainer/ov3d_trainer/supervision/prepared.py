@@ -111,35 +111,35 @@ class ConsolidatedSamples(PreparedSamples):
 
     def __init__(self, alone: PreparedSamples, options: TeacherConfig, folder: Path | None = None) -> None:
         super().__init__(alone._source, alone._teacher, folder, codebook=options.codebook)
-        self._alone = alone
+        self.alone = alone
         self._options = options
-        self._near: dict[int, Seen] = {}
+        self._near: dict[int, Prepared] = {}
 
     def _make(self, index: int) -> Prepared:
         reach = self._options.neighbours
         first, last = max(0, index - reach), min(len(self) - 1, index + reach)
-        self._near = {row: self._near.get(row) or self._see(row) for row in range(first, last + 1)}
+        self._near = {row: self._near.get(row) or self.alone.prepare(row) for row in range(first, last + 1)}
         own = self._near[index]
         others = [
-            replace(seen, factor=self._options.neighbour_factor ** abs(row - index))
-            for row, seen in self._near.items()
-            if row != index and _same_recording(seen, own)
+            _seen(near, self._options.neighbour_factor ** abs(row - index))
+            for row, near in self._near.items()
+            if row != index and _same_recording(near, own)
         ]
-        supervision = consolidate(
-            own, others, self._options.neighbour_voxel_m, share=not self._codebook
-        )  # a codebook makes vectors few afterwards, over features that are near each other
-        return Prepared(
-            name=own.name, frame=self._source.without_images(index).frame, place=own.place, supervision=supervision
+        # a codebook makes vectors few afterwards, over features that are near each other
+        share = not self._codebook
+        return replace(
+            own, supervision=consolidate(_seen(own, 1.0), others, self._options.neighbour_voxel_m, share=share)
         )
 
-    def _see(self, row: int) -> Seen:
-        prepared = self._alone.prepare(row)
-        return Seen(
-            name=prepared.name,
-            points=prepared.frame.points,
-            place=prepared.place,
-            supervision=prepared.supervision,
-        )
+
+def _seen(prepared: Prepared, factor: float) -> Seen:
+    return Seen(
+        name=prepared.name,
+        points=prepared.frame.points,
+        place=prepared.place,
+        supervision=prepared.supervision,
+        factor=factor,
+    )
 
 
 def _bytes_of(prepared: Prepared) -> int:
@@ -148,7 +148,7 @@ def _bytes_of(prepared: Prepared) -> int:
     return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
 
 
-def _same_recording(one: Seen, other: Seen) -> bool:
+def _same_recording(one: Prepared, other: Prepared) -> bool:
     """Return whether both are of one recording; also where that is not known, which `consolidate` refuses."""
     return one.place is None or other.place is None or one.place.recording == other.place.recording
 
@@ -239,14 +239,19 @@ def _source_facts(config: SourceConfig) -> list[object]:
 
 def fill_supervision(config: TrainConfig, workers: Workers = ALONE) -> tuple[int, int]:
     """Make the supervision that is missing; return how much there is, and how much was new."""
-    if config.teacher.neighbours:
-        fill_supervision(_alone(config), workers)
     samples = prepare_data(config).samples
+    if isinstance(samples, ConsolidatedSamples):
+        _fill(samples.alone, _alone(config), workers)
+    return len(samples), _fill(samples, config, workers)
+
+
+def _fill(samples: PreparedSamples, config: TrainConfig, workers: Workers) -> int:
+    """Make what is missing in the samples' folder; return how much that was."""
     missing = [row for row in range(len(samples)) if not _is_there(samples, row)]
     if samples.folder is not None:
         remove_leftovers(samples.folder)
     work_on(missing, samples.prepare, partial(_open_elsewhere, config), workers, chunk=_CHUNK, title="teacher")
-    return len(samples), len(missing)
+    return len(missing)
 
 
 def _open_elsewhere(config: TrainConfig) -> RowWork:

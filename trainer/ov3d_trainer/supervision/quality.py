@@ -19,7 +19,7 @@ from ov3d_perception.inputs import build_inputs
 
 from ..config import SourceConfig, TrainConfig, input_spec
 from ..data.sample import UNKNOWN
-from ..evaluation.modes import class_of, taught_labels
+from ..evaluation.modes import point_truth, taught_labels
 from ..evaluation.student import ask_for
 from ..report import table
 from ..scores import add_confusions, count_confusion
@@ -55,9 +55,8 @@ def measure_teacher(config: TrainConfig, data: SourceConfig | None = None) -> di
             if sample.point_labels is None:
                 continue
             said = taught_labels(prepared.teacher, supervision, queries, len(sample.frame.points)).label
-            words = [prepared.words.label_of(name) or name for name in sample.point_label_names]
-            truth = class_of(words, queries.names)[sample.point_labels]
-            known = sample.point_labels != UNKNOWN
+            truth = point_truth(sample, prepared.words, queries.names)
+            known = truth != UNKNOWN
             heard = np.zeros(len(known), bool)
             heard[supervision.supervised] = True
             everywhere.append(count_confusion(queries.names, truth[known], said[known]))

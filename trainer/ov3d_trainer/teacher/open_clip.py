@@ -13,7 +13,7 @@ from ov3d_perception.errors import ConfigError
 from ov3d_perception.text.encoder import TextEncoder
 from ov3d_perception.types import CameraView
 
-from ..clip_dense.windows import DenseClip, DenseOptions
+from ..clip_dense.windows import DenseClip, dense_options
 from ..config import TeacherConfig
 from ..data.sample import Sample
 from ..open_clip_loading import load_model, text_space
@@ -60,9 +60,7 @@ def open_clip_teacher(
 ) -> OpenClipTeacher:
     """Load the model onto a device; `ConfigError` where it speaks another text space than `encoder`."""
     visual = load_visual(config, encoder).to(device)
-    options = DenseOptions(
-        edit=config.edit, short_side=config.short_side, window=config.window, stride=config.stride, flip=config.flip
-    )
+    options = dense_options(config)
     sides = [round(config.short_side * scale) for scale in config.scales]
     dense = tuple(DenseClip(visual, replace(options, short_side=side)) for side in sides)
     return OpenClipTeacher(dense=dense, targets=feature_targets(words, encoder), lift=lift)
