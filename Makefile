@@ -1,9 +1,10 @@
-# make demo | test | check-long | lint | format | bundle | lock | clean
+# make demo | test | check-long | peers | bench | lint | format | bundle | lock | clean
 # PYTHON=... chooses the interpreter, ARGS=... goes to the demo or to pytest, CHECKS=... names the checks of lint.
 # Each target sets up what it needs (see ros2_ws/bootstrap) and reuses it next time.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check-long lint format lock bundle clean
+.PHONY: help demo test check-long peers bench lint format lock bundle clean
 
+comma := ,
 PYTHON ?=
 ARGS ?=
 CHECKS ?=
@@ -28,6 +29,17 @@ test: lint
 check-long:
 	@$(TEST) python -m pytest tests -m long $(ARGS)
 
+# MinkowskiEngine and spconv, with which ov3d is compared: an environment of their own, and what must agree there.
+peers:
+	@$(SETUP) peers -- python -m pytest tests/peers $(ARGS)
+
+# What ov3d costs on this machine, in some ten minutes; beside MinkowskiEngine and spconv where `make peers` put them.
+HAS_PEERS := $(wildcard .venv-peers-*/bin/python)
+BENCH = python -m ov3d_export bench --out docs/bench $(if $(wildcard ../shared/data),--data ../shared/data) $(ARGS)
+bench:
+	@$(TEST) $(BENCH) --only stages,words,scaling,threads,sizes$(if $(HAS_PEERS),,$(comma)peers)
+	@$(if $(HAS_PEERS),$(SETUP) peers -- $(BENCH) --update --only peers)
+
 lint:
 	@$(TEST) python -m ros2_ws.lint $(CHECKS)
 
@@ -51,6 +63,6 @@ lock:
 	@$(SETUP) lock
 
 clean:
-	rm -rf .venv-demo-* .venv-test-* .venv-devkit-* ros2_ws/build ros2_ws/install ros2_ws/log .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv-demo-* .venv-test-* .venv-devkit-* .venv-peers-* ros2_ws/build ros2_ws/install ros2_ws/log .mypy_cache .ruff_cache .pytest_cache
 	find ros2_ws/src trainer export bags launch tests -name __pycache__ -prune -exec rm -rf {} +
 	find ros2_ws/src trainer export -name '*.egg-info' -prune -exec rm -rf {} +

@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # This machine only, a domain of its own; everything is sent reliably, so that no sweep is lost.
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the launch file does: the cores are the network's
     sys.path.insert(0, str(ROOT))
     try:
         run(options)

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ov3d_perception.artifact import STUDENT_FILE, TOWER_FILES
+from ov3d_perception.artifact import GPU_STUDENT_FILE, STUDENT_FILE, TOWER_FILES
 from ov3d_perception.errors import ConfigError, ModelError
 from ov3d_perception.text.encoder import BANK_FILE
 
 TEXT_FILES = (BANK_FILE, *TOWER_FILES)
-KNOWN_FILES = (STUDENT_FILE, *TEXT_FILES, "image.onnx")
+STUDENT_FILES = (STUDENT_FILE, GPU_STUDENT_FILE)
+KNOWN_FILES = (*STUDENT_FILES, *TEXT_FILES, "image.onnx")
 
 
 def find_text_files(text: Path) -> tuple[Path, ...]:
@@ -75,4 +76,4 @@ def _existing_files(out_dir: Path) -> list[Path]:
         raise ConfigError(
             f"--out {out_dir}: holds {', '.join(strange[:3])}, which no bundle has. Name a new or empty folder."
         )
-    return [path for path in out_dir.iterdir() if path.name != STUDENT_FILE]
+    return [path for path in out_dir.iterdir() if path.name not in STUDENT_FILES]

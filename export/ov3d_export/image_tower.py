@@ -19,7 +19,7 @@ from ov3d_trainer.image_tower.checkpoint import TowerCheckpoint, build_tower, lo
 from ov3d_trainer.image_tower.network import MEAN, ROUND, STD, STRIDE, Block, ConvNorm, ImageTower, UpStage
 from ov3d_trainer.teacher.pixel_text import hidden_at
 
-from .onnx_graph import IR_VERSION, OPSET, GraphBuilder
+from .graph_builder import IR_VERSION, OPSET, GraphBuilder
 
 TOLERANCE = 5e-3
 """Largest difference of one number of a unit vector: the weights are stored as float16, which keeps three digits."""

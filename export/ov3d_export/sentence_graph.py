@@ -20,7 +20,7 @@ from torch import nn
 from ov3d_perception.text.clip_tower import TOKENS
 from ov3d_trainer.text_tower.network import PAD_ID, Block, TextTower
 
-from .onnx_graph import GraphBuilder
+from .graph_builder import GraphBuilder
 from .text_graph import MASKED, add_gelu, add_norm, add_unit_length, cut, finish, thirds
 
 LARGEST = 127

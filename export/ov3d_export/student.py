@@ -11,27 +11,30 @@ import onnx
 from onnx import helper
 
 import ov3d_perception
-from ov3d_perception.artifact import CARD_KEY, STUDENT_FILE, ModelCard, open_bundle
+from ov3d_perception.artifact import CARD_KEY, GPU_STUDENT_FILE, STUDENT_FILE, ModelCard, open_bundle
 from ov3d_perception.errors import ModelError, QueryError
+from ov3d_perception.inputs import InputSpec
 from ov3d_perception.queries import make_queries
 from ov3d_perception.types import Frame
 from ov3d_trainer.checkpoint import Checkpoint, build_model, load_checkpoint
+from ov3d_trainer.network.model import SparseUNet
 
 from .bundle import TEXT_FILES, staged_bundle
-from .onnx_graph import student_graph
-from .parity import ParityReport, check_parity
+from .parity import HALF_COSINE, INT8_COSINE, ParityReport, check_parity
+from .student_graph import student_graph
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudentExport:
-    """What an export made and how well it agrees with torch."""
+    """What an export made and how well it agrees with torch; `gpu_parity` is that of the form for GPUs, if made."""
 
     bundle: Path
     card: ModelCard
     parity: ParityReport
     student_bytes: int
+    gpu_parity: ParityReport | None
 
 
 def export_student(
@@ -42,8 +45,13 @@ def export_student(
     parity_frames: Sequence[Frame],
     name: str | None = None,
     notes: str = "",
+    gpu: bool = True,
+    int8: bool = False,
 ) -> StudentExport:
     """Write the bundle `out_dir`: `student.onnx` with its card, and a copy of the text side `text`.
+
+    With `gpu` also `student_gpu.onnx`, the same network in float16 and in the form that suits GPUs. With `int8` the
+    student for CPUs computes in 8-bit integers.
 
     `text` is a bank (.npz) or a folder that holds a bank or a text tower; without it the text side that `out_dir`
     already has is kept. The graph is compared with torch on `parity_frames` and on clouds of 0, 1 and 2 points before
@@ -54,17 +62,18 @@ def export_student(
         checkpoint = load_checkpoint(checkpoint)
     card = make_card(checkpoint, name or str(checkpoint.training.get("name") or checkpoint.network.architecture), notes)
     model = build_model(checkpoint)
-    graph = student_graph(model)
-    helper.set_model_props(graph, {CARD_KEY: card.to_json()})
-    _check_graph(graph)
     with staged_bundle(Path(out_dir), None if text is None else Path(text)) as staged:
-        path = staged / STUDENT_FILE
-        onnx.save(graph, path)
-        report = check_parity(model, path, checkpoint.inputs, parity_frames)
+        path, gpu_path = staged / STUDENT_FILE, staged / GPU_STUDENT_FILE
+        _write_graph(student_graph(model, "int8" if int8 else "pairs"), card, path)
+        report = check_parity(model, path, checkpoint.inputs, parity_frames, least_cosine=INT8_COSINE if int8 else None)
+        gpu_report = None
+        if gpu:
+            _write_graph(student_graph(model, "table", half=True), card, gpu_path)
+            gpu_report = _check_half(model, gpu_path, checkpoint.inputs, parity_frames)
         _check_text_side(staged)
         size = path.stat().st_size
     _log.info("exported %s: %d bytes, embedding parity %.1e", out_dir, size, report.embedding)
-    return StudentExport(bundle=Path(out_dir), card=card, parity=report, student_bytes=size)
+    return StudentExport(bundle=Path(out_dir), card=card, parity=report, student_bytes=size, gpu_parity=gpu_report)
 
 
 def make_card(checkpoint: Checkpoint, name: str, notes: str = "") -> ModelCard:
@@ -86,11 +95,21 @@ def make_card(checkpoint: Checkpoint, name: str, notes: str = "") -> ModelCard:
     )
 
 
-def _check_graph(graph: onnx.ModelProto) -> None:
+def _check_half(model: SparseUNet, path: Path, spec: InputSpec, frames: Sequence[Frame]) -> ParityReport:
+    try:
+        return check_parity(model, path, spec, frames, least_cosine=HALF_COSINE)
+    except ModelError as error:
+        raise ModelError(f"{error} Where numbers are too large for float16, leave this form out: --no-gpu.") from error
+
+
+def _write_graph(graph: onnx.ModelProto, card: ModelCard, path: Path) -> None:
+    kept = {entry.key: entry.value for entry in graph.metadata_props}
+    helper.set_model_props(graph, {**kept, CARD_KEY: card.to_json()})
     try:
         onnx.checker.check_model(graph, full_check=True)
     except onnx.checker.ValidationError as error:
-        raise ModelError(f"{STUDENT_FILE}: onnx refuses the exported graph ({error}). Please report this.") from error
+        raise ModelError(f"{path.name}: onnx refuses the exported graph ({error}). Please report this.") from error
+    onnx.save(graph, path)
 
 
 def _check_text_side(folder: Path) -> None:

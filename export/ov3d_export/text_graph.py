@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ov3d_perception.errors import ModelError
 from ov3d_perception.text.clip_tower import EMBEDDING, TOKENS
 
-from .onnx_graph import IR_VERSION, OPSET, GraphBuilder
+from .graph_builder import IR_VERSION, OPSET, GraphBuilder
 
 MASKED = -1e4
 """Added to scores of later positions: its exponential is exactly 0 in float32 and in float16."""

@@ -1,4 +1,4 @@
-"""Command line: `python -m ros2_ws.bootstrap demo|test|devkit` prepares an environment and prints where it is."""
+"""Command line: `python -m ros2_ws.bootstrap demo|test|devkit|peers` prepares an environment and prints where it is."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .environment import layout_for
-from .install import PINS_ONLY, set_up
-from .interpreters import DEMO_VERSIONS, DEVKIT_VERSIONS, Ros, find_interpreter, find_ros
+from .install import WITHOUT_ROS, set_up
+from .interpreters import DEMO_VERSIONS, DEVKIT_VERSIONS, PEERS_VERSIONS, Ros, find_interpreter, find_ros
 from .locks import derive_test_lock, write_lock
 from .steps import SetupError
 
@@ -24,7 +24,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     own, command = words[:cut], words[cut + 1 : -1]
     parser = argparse.ArgumentParser(prog="python -m ros2_ws.bootstrap", description=__doc__)
     parser.add_argument(
-        "task", choices=("demo", "test", "devkit", "lock"), help="environment to prepare, or write lock files"
+        "task", choices=("demo", "test", "devkit", "peers", "lock"), help="environment to prepare, or write lock files"
     )
     parser.add_argument("--python", help="interpreter to use (a command or a path)")
     parser.epilog = "Everything after -- is a command to run in the environment once it is ready."
@@ -42,6 +42,8 @@ def write_locks(asked: str | None) -> None:
             write_lock(ROOT, "test", interpreter, os.environ)
         if interpreter.version in DEVKIT_VERSIONS:
             write_lock(ROOT, "devkit", interpreter, os.environ)
+        if interpreter.version in PEERS_VERSIONS:
+            write_lock(ROOT, "peers", interpreter, os.environ)
     if not asked:
         derive_test_lock(ROOT, "py312")
 
@@ -53,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.task == "lock":
             write_locks(options.python)
             return 0
-        ros = Ros(None) if options.task in PINS_ONLY else find_ros(os.environ)
+        ros = Ros(None) if options.task in WITHOUT_ROS else find_ros(os.environ)
         if ros.notice:
             print(f"ov3d: {ros.notice}", file=sys.stderr)
         layout = layout_for(ROOT, options.task, find_interpreter(options.task, ros, options.python), ros)

@@ -31,7 +31,7 @@ class Layout:
     """Where everything of one virtual environment lies."""
 
     root: Path  # the repository
-    kind: str  # "demo", "test" or "devkit"
+    kind: str  # "demo", "test", "devkit" or "peers"
     venv: Path
     interpreter: Interpreter
     ros: Ros

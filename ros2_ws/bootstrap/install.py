@@ -16,12 +16,14 @@ from pathlib import Path
 from .environment import Layout, child_environment, write_scripts
 from .interpreters import check_compilers
 from .locks import lock_path, pins_for, read_lock
+from .minkowski import build_and_install
 from .steps import SetupError, run_logged, step
 
 # folder -> the file that defines the package
 PACKAGES = {"ros2_ws/src/ov3d_perception": "setup.py", "trainer": "pyproject.toml", "export": "pyproject.toml"}
 NEEDS_TORCH = ("export",)
-PINS_ONLY = ("devkit",)  # kinds without ROS and without the ov3d packages
+PINS_ONLY = ("devkit",)  # kinds without the ov3d packages
+WITHOUT_ROS = ("devkit", "peers")
 MESSAGES = "ros2_ws/src/ov3d_msgs"
 TF2_MESSAGES = "ros2_ws/pip_underlay/tf2_msgs"
 MINIMUM_NUMPY = (1, 26)
@@ -79,13 +81,12 @@ def wanted_stamp(layout: Layout, pins: Mapping[str, str]) -> dict[str, str]:
     dependencies = digest(facts, here / "install.py", here / "locks.py")
     if layout.kind in PINS_ONLY:
         return {"dependencies": dependencies}
-    interfaces = [path for path in (layout.root / MESSAGES, layout.root / TF2_MESSAGES) if path.is_dir()]
     definitions = [package / PACKAGES[str(package.relative_to(layout.root))] for package in packages(layout)]
-    return {
-        "dependencies": dependencies,
-        "packages": digest(dependencies, *definitions),
-        "interfaces": digest(dependencies, here / "environment.py", *interfaces),
-    }
+    stamp = {"dependencies": dependencies, "packages": digest(dependencies, *definitions)}
+    if layout.kind in WITHOUT_ROS:
+        return {**stamp, "minkowski": digest(dependencies, here / "minkowski.py")}
+    interfaces = [path for path in (layout.root / MESSAGES, layout.root / TF2_MESSAGES) if path.is_dir()]
+    return {**stamp, "interfaces": digest(dependencies, here / "environment.py", *interfaces)}
 
 
 def set_up(layout: Layout, environ: Mapping[str, str]) -> None:
@@ -99,7 +100,7 @@ def set_up(layout: Layout, environ: Mapping[str, str]) -> None:
         if stamp == wanted:
             return
         origin = f"ROS 2 {layout.ros.distro}" if layout.ros.distro else "ROS 2 from PyPI"
-        origin = "without ROS" if layout.kind in PINS_ONLY else origin
+        origin = "without ROS" if layout.kind in WITHOUT_ROS else origin
         print(f"set-up of {layout.venv.name}: Python {layout.interpreter.full_version}, {origin}", flush=True)
         if stamp.get("interfaces") != wanted.get("interfaces"):
             check_compilers(environ)
@@ -112,6 +113,10 @@ def set_up(layout: Layout, environ: Mapping[str, str]) -> None:
         if stamp.get("packages") != wanted.get("packages"):
             install_packages(layout, environ)
             stamp["packages"] = wanted["packages"]
+            write_stamp(layout, stamp)
+        if stamp.get("minkowski") != wanted.get("minkowski"):
+            build_and_install(layout, environ, pins["torch"])
+            stamp["minkowski"] = wanted["minkowski"]
             write_stamp(layout, stamp)
         if stamp.get("interfaces") != wanted.get("interfaces"):
             build_interfaces(layout, environ)

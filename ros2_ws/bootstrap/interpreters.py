@@ -23,7 +23,8 @@ RCLPY_PLACES = tuple(
 DEMO_VERSIONS = ((3, 11), (3, 12), (3, 10))
 TEST_VERSIONS = ((3, 11),)
 DEVKIT_VERSIONS = ((3, 11), (3, 12))
-VERSIONS = {"demo": DEMO_VERSIONS, "test": TEST_VERSIONS, "devkit": DEVKIT_VERSIONS}
+PEERS_VERSIONS = ((3, 11),)
+VERSIONS = {"demo": DEMO_VERSIONS, "test": TEST_VERSIONS, "devkit": DEVKIT_VERSIONS, "peers": PEERS_VERSIONS}
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from .steps import SetupError, run_logged, step
 
 # Left to a sourced distribution: its own build tools need these exact versions, or compile against them (numpy).
 LEFT_TO_DISTRIBUTION = frozenset({"numpy", "pyyaml", "empy", "lark", "lark-parser", "catkin-pkg"})
+# Kinds that take the pins of another; the devkit's environment is apart and has an older numpy.
+PINS_THAT_HOLD = {"test": "demo", "peers": "test"}
 LIST_INSTALLED = """
 import importlib.metadata, json
 # ROS wheels carry their Python modules with an .egg-info of another name: only .dist-info was installed by pip.
@@ -78,8 +80,8 @@ def write_lock(root: Path, kind: str, interpreter: Interpreter, environ: Mapping
         run_logged([interpreter.path, "-m", "venv", str(venv)], log=log, env=env, cwd=root, hint="No virtual env.")
         pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--no-compile", "--use-pep517"]
         hint = f"Look at {source.name}."
-        if kind == "test":  # the demo's pins hold; the devkit's environment is apart and has an older numpy
-            pip += ["-c", str(lock_path(root, "demo", interpreter.tag))]
+        if kind in PINS_THAT_HOLD:
+            pip += ["-c", str(lock_path(root, PINS_THAT_HOLD[kind], interpreter.tag))]
         run_logged([*pip, "-r", str(source)], log=log, env=env, cwd=root, hint=hint)
         found = installed(venv / "bin" / "python", env)
     lines = [f"# Python {interpreter.tag[2]}.{interpreter.tag[3:]}; written by `make lock` from {source.name}."]

@@ -18,6 +18,8 @@ from ov3d_perception.text.bank import write_bank
 from ov3d_trainer.checkpoint import load_checkpoint, save_checkpoint
 from ov3d_trainer.cli import main
 from ov3d_trainer.config import load_config
+from ov3d_trainer.network.backends import BACKENDS
+from ov3d_trainer.network.backends.torch_pairs import TorchPairs
 from ov3d_trainer.report import read_metrics
 from ov3d_trainer.training import run_folder, steps
 from ov3d_trainer.training.run_folder import link_latest
@@ -196,6 +198,17 @@ def test_files_whose_contents_changed_are_another_run(
     words.write_text("labels: [car, traffic cone]\n")
     run(settings, tmp_path / "run", "steps=2", "threads=2", resume=True)
     assert "the run goes on, but no longer equals an undisturbed one" in caplog.text  # threads change rounding
+
+
+def test_a_run_may_go_on_with_another_backend(
+    settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(settings, tmp_path / "run", "steps=2")
+    monkeypatch.setitem(BACKENDS, "spconv_triton", TorchPairs)  # the same on a CPU
+    run(settings, tmp_path / "run", "steps=2", "network.backend=spconv_triton", resume=True)
+    assert "'backend': 'spconv_triton'" in caplog.text
+    with pytest.raises(ConfigError, match="--resume: network is "):
+        run(settings, tmp_path / "run", "steps=2", "network.anchors=true", resume=True)
 
 
 @pytest.mark.parametrize(("key", "other"), [("targets", ["car"]), ("samples", 3)])

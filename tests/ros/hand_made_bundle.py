@@ -21,8 +21,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ov3d_perception.artifact import CARD_KEY, ModelCard
 from ov3d_perception.inputs import InputSpec
+from ov3d_perception.network_feeds import index_names
 from ov3d_perception.queries import LabelSpec
-from ov3d_perception.sparse_index import table_names
 from ov3d_perception.text.bank import write_bank
 
 SPACE = "hand-made"
@@ -67,19 +67,25 @@ def student() -> onnx.ModelProto:
     nodes = [
         helper.make_node("MatMul", ["features", "weights"], ["mixed"]),
         helper.make_node("Relu", ["mixed"], ["positive"]),
-        helper.make_node("LpNormalization", ["positive"], ["embedding"], axis=1, p=2),
+        helper.make_node("LpNormalization", ["positive"], ["compact"], axis=1, p=2),
         helper.make_node("Transpose", ["text"], ["columns"], perm=[1, 0]),
-        helper.make_node("MatMul", ["embedding", "columns"], ["similarity"]),
+        helper.make_node("MatMul", ["compact", "columns"], ["similarity"]),
     ]
+    nodes.append(helper.make_node("Identity", ["axes"], ["basis"]))
     inputs = [
         helper.make_tensor_value_info("features", TensorProto.FLOAT, ["voxels", 2]),
         helper.make_tensor_value_info("text", TensorProto.FLOAT, ["queries", 4]),
     ]
-    for name in table_names(SPEC.levels, SPEC.stem_kernel):
-        inputs.append(helper.make_tensor_value_info(name, TensorProto.INT64, [f"{name}_rows"]))
+    for name in index_names(SPEC, dense=False):
+        inputs.append(helper.make_tensor_value_info(name, TensorProto.INT64, None))  # of any shape
     outputs = [
-        helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["voxels", 4]),
+        helper.make_tensor_value_info("compact", TensorProto.FLOAT, ["voxels", 4]),
+        helper.make_tensor_value_info("basis", TensorProto.FLOAT, [4, 4]),
         helper.make_tensor_value_info("similarity", TensorProto.FLOAT, ["voxels", "queries"]),
     ]
-    graph = helper.make_graph(nodes, "hand_made", inputs, outputs, [numpy_helper.from_array(weights, "weights")])
+    constants = [
+        numpy_helper.from_array(weights, "weights"),
+        numpy_helper.from_array(np.eye(4, dtype=np.float32), "axes"),
+    ]
+    graph = helper.make_graph(nodes, "hand_made", inputs, outputs, constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)

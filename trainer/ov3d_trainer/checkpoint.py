@@ -164,8 +164,8 @@ def write_archive(target: Path, content: Mapping[str, Any]) -> None:
             raise
 
 
-def read_archive(source: Path) -> Any:
-    """Read a file of `torch.save` without running code from it; `ModelError` for anything else."""
+def read_archive(source: Path, *, instead: str = "give a checkpoint written by ov3d_trainer") -> Any:
+    """Read a file of `torch.save` without running code from it; `ModelError` for anything else says what to do."""
     if not source.is_file():
         raise ModelError(f"checkpoint {source}: no such file. Give the checkpoint that training wrote.")
     if not zipfile.is_zipfile(source):
@@ -176,5 +176,5 @@ def read_archive(source: Path) -> Any:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(
             f"checkpoint {source}: cannot be read as plain tensors and values ({reason}). "
-            "Files that carry code are refused; give a checkpoint written by ov3d_trainer."
+            f"Files that carry code are refused; {instead}."
         ) from error

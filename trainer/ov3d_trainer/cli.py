@@ -15,6 +15,7 @@ from typing import Any
 from ov3d_perception.errors import ConfigError, Ov3dError
 
 from .commands.clip_command import add_demo_clip, add_dense_zero_shot
+from .commands.import_command import add_import_checkpoint
 from .commands.simulate_command import add_simulate
 from .commands.text_tower_command import add_text_tower
 from .settings import add_config_options, add_settings_option
@@ -69,6 +70,7 @@ def _make_parser() -> argparse.ArgumentParser:
     _add_make_bank(commands)
     add_simulate(commands)
     add_text_tower(commands)
+    add_import_checkpoint(commands)
     return parser
 
 

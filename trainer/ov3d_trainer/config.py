@@ -75,6 +75,7 @@ class InputsConfig:
 class NetworkConfig:
     """Which network: a name of `ov3d_trainer.network.model.ARCHITECTURES` and what computes its convolutions.
 
+    `backend`: torch, spconv_triton (on GPUs, pip install 'ov3d_trainer[spconv]') or minkowski; checkpoints are alike.
     With `anchors` its features are drawn to the teacher's text rows, the sharper the lower `anchor_temperature` is; see
     `ov3d_trainer.network.anchors`.
     """
@@ -275,6 +276,7 @@ def check_config(config: TrainConfig) -> None:
     _expect(config.optimiser.kind in OPTIMISERS, "optimiser.kind", " or ".join(OPTIMISERS), config.optimiser.kind)
     _expect(config.threads >= 0, "threads", "0 or more", config.threads)
     _expect(config.seed >= 0, "seed", "0 or more", config.seed)
+    _expect(config.network.backend in BACKENDS, "network.backend", " or ".join(BACKENDS), config.network.backend)
     loss, optimiser = config.loss, config.optimiser
     _expect(loss.teacher_temperature >= 0, "loss.teacher_temperature", "0 or more", loss.teacher_temperature)
     _expect(loss.temperature > 0, "loss.temperature", "a positive number", loss.temperature)
@@ -323,6 +325,7 @@ def _check_lifting(teacher: TeacherConfig) -> None:
 
 SCHEDULES = ("one_cycle", "cosine", "poly", "constant")
 OPTIMISERS = ("adamw", "sgd")
+BACKENDS = ("torch", "spconv_triton", "minkowski")
 DEVICES = ("auto", "cpu", "cuda")
 VIEW_WEIGHTS = ("equal", "near")
 PRECISIONS = ("fp32", "bf16")

@@ -44,6 +44,7 @@ setup(
     extras_require={
         "cpu": ["onnxruntime>=1.23"],
         "gpu": ["onnxruntime-gpu>=1.23"],
+        "fast": ["numba>=0.59"],
         "files": FILES,
         "test": ["pytest"],
     },

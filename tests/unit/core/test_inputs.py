@@ -18,9 +18,9 @@ def _frame(points: list[list[float]], intensity: list[float], **more: object) ->
     )
 
 
-def test_columns_worked_by_hand() -> None:
+def test_columns_worked_by_hand(compiled: bool) -> None:
     spec = InputSpec(voxel_size_m=1.0, features=("one", "intensity", "z", "offset_x", "range"), max_range_m=10.0)
-    inputs = build_inputs(_frame([[0.2, 0, 3], [0.4, 0, 3]], [51.0, 255.0]), spec)
+    inputs = build_inputs(_frame([[0.2, 0, 3], [0.4, 0, 3]], [51.0, 255.0]), spec, compiled=compiled)
     # one voxel [0, 0, 3]: mean x 0.3, centre 0.5; mean intensity (0.2 + 1) / 2; range about 3 m of 10 m
     np.testing.assert_allclose(inputs.features, [[1.0, 0.6, 3.0, -0.2, 0.3]], atol=2e-3)
 
@@ -41,9 +41,11 @@ def test_order_of_points_does_not_matter() -> None:
     np.testing.assert_allclose(first.features, second.features, atol=1e-6)
 
 
-def test_nan_intensity_becomes_zero_and_does_not_spread() -> None:
-    inputs = build_inputs(_frame([[1, 1, 1]], [np.nan]), InputSpec(features=("intensity",)))
-    np.testing.assert_array_equal(inputs.features, [[0.0]])
+def test_nan_intensity_becomes_zero_and_the_rest_stays_within_zero_and_one(compiled: bool) -> None:
+    inputs = build_inputs(
+        _frame([[1, 1, 1]] * 4, [np.nan, -5.0, np.inf, -np.inf]), InputSpec(features=("intensity",)), compiled=compiled
+    )
+    np.testing.assert_array_equal(inputs.features, [[0.25]])  # 0, 0, 1, 0
 
 
 def test_colours_missing_from_the_cloud_are_named() -> None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 from onnx import TensorProto
 
@@ -176,3 +177,13 @@ def test_bundle_with_a_bank_of_another_space_is_refused(tmp_path: Path) -> None:
     write_bank(tmp_path / "bank.npz", space="clip")
     with pytest.raises(ModelError, match="text space"):
         open_bundle(tmp_path).open_text_encoder()
+
+
+def test_bundle_of_an_older_exporter_says_that_it_must_be_exported_again(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "old")
+    model = onnx.load(folder / "student.onnx")
+    model.graph.output.append(onnx.helper.make_tensor_value_info("embedding", onnx.TensorProto.FLOAT, ["V", 3]))
+    model.graph.node.append(onnx.helper.make_node("Identity", ["compact"], ["embedding"]))
+    onnx.save(model, folder / "student.onnx")
+    with pytest.raises(ModelError, match=r"made by an older ov3d_export.*Export it again"):
+        open_bundle(folder)

@@ -9,11 +9,26 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from ov3d_perception.engine import CPU_PROVIDER, CUDA_PROVIDER, Engine, label_voxels, resolve_providers
+from ov3d_perception.artifact import open_bundle
+from ov3d_perception.engine import (
+    CPU_PROVIDER,
+    CUDA_PROVIDER,
+    Engine,
+    label_voxels,
+    most_voxels,
+    resolve_providers,
+)
 from ov3d_perception.errors import ConfigError, DataError, FrameError, ModelError
 from ov3d_perception.inputs import InputSpec
 from ov3d_perception.queries import LabelSpec, QuerySet, make_queries
-from tests.unit.engine.tiny_student import Directions, card_with, make_frame, write_bundle
+from tests.unit.engine.tiny_student import (
+    WORDS,
+    Directions,
+    card_with,
+    make_frame,
+    write_bundle,
+    write_student,
+)
 
 NAN = float("nan")
 
@@ -80,6 +95,13 @@ def test_background_word_loses_a_tie(engine: Engine) -> None:
     assert label.tolist() == [1]
 
 
+def test_voxel_lost_to_the_background_keeps_the_score_of_its_best_label() -> None:
+    similarity = [[0.2, 0.6, 0.5], [0.2, 0.6, 0.7], [0.9, 0.1, NAN], [NAN, 0.1, 0.2]]  # east, north; background up
+    label, score = label_voxels(np.array(similarity, dtype=np.float32), ask("east", "north", background=["up"]))
+    assert label.tolist() == [2, 0, 0, 0]
+    np.testing.assert_allclose(score, [0.6, 0.6, 0.9, 0.0])
+
+
 def test_point_below_the_threshold_is_unlabelled_and_at_it_labelled() -> None:
     similarity = np.array([[0.5], [0.499], [-1.0]], dtype=np.float32)
     label, score = label_voxels(similarity, ask("east", threshold=0.5))
@@ -142,8 +164,76 @@ def test_cloud_without_colours_is_a_data_error_for_a_model_that_takes_them(tmp_p
 
 def test_failed_run_is_a_frame_error_so_that_the_next_sweep_may_pass(engine: Engine) -> None:
     with pytest.raises(FrameError, match="run on CPUExecutionProvider failed for 1 voxels"):
-        engine._run({"features": np.zeros((1, 2), dtype=np.float32)})
+        engine._run({"features": np.zeros((1, 2), dtype=np.float32)}, np.zeros((1, 3), dtype=np.float32))
     assert engine.infer(make_frame((20, 0, 0)), ask("east")).label.tolist() == [1]
+
+
+def test_features_kept_of_a_sweep_are_its_unit_vectors(engine: Engine) -> None:
+    features = engine.encode(make_frame((3, 4, 0), (0, 0, 9)), ask("east"))
+    rows = features.row_of_point
+    np.testing.assert_allclose(features.embedding[rows], [[0.6, 0.8, 0], [0, 0, 1]], atol=1e-6)
+    text = np.array([[0, 1, 0], [0, 0, 1]], dtype=np.float32)
+    np.testing.assert_allclose(features.similarity_to(text)[rows], [[0.8, 0], [0, 1]], atol=1e-6)
+
+
+def test_a_thousand_words_label_as_a_few_do(engine: Engine) -> None:
+    # All but two are background, and none of them is nearer to the points than "east" and "north".
+    words = {f"down {number}": (0.0, 0.0, -1.0) for number in range(1000)}
+    with mock.patch.dict(WORDS, words):
+        many = make_queries(["east", "north"], Directions(), background=list(words))
+    frame = make_frame((20, 0, 0), (0, 20, 0), (0, 0, -20), (np.nan, 0, 0))
+    assert engine.encode(frame, many).similarity is not None
+    with mock.patch("ov3d_perception.engine.MOST_SIMILARITIES", 3000):  # 3 voxels, 1002 phrases
+        features = engine.encode(frame, many)
+    assert features.similarity is None
+    found = engine.label(features, many)
+    np.testing.assert_array_equal(found.label, engine.infer(frame, many).label)
+    assert found.label.tolist() == [1, 2, 0, 0]
+    np.testing.assert_allclose(found.score, [1, 1, 0, 0], atol=1e-6)
+    np.testing.assert_array_equal(engine.label(features, ask("east", threshold=0.5)).label, [1, 0, 0, 0])
+
+
+def test_blocks_of_rows_are_those_of_the_whole(engine: Engine) -> None:
+    frame = make_frame(*((x, y, 1) for x in range(-20, 20) for y in range(-20, 20)))
+    features = engine.encode(frame, ask("east"))
+    text = np.random.default_rng(0).normal(size=(900, 3)).astype(np.float32)
+    blocks = [block() for block in features.blocks(text)]
+    assert len(blocks) > 1
+    np.testing.assert_allclose(np.concatenate(blocks), features.embedding @ text.T, atol=1e-5)
+    np.testing.assert_array_equal(np.concatenate(blocks), features.similarity_to(text))
+
+
+def test_form_for_gpus_is_taken_where_its_provider_runs_and_only_with_the_same_card(tmp_path: Path) -> None:
+    # The CPU's provider stands for a GPU's.
+    folder = write_bundle(tmp_path / "bundle")
+    write_student(folder / "student_gpu.onnx", card_with(name="another"))
+    bundle = open_bundle(folder)
+    assert bundle.gpu_student_path == folder / "student_gpu.onnx"
+    with (
+        mock.patch("ov3d_perception.engine.GPU_PROVIDERS", {CPU_PROVIDER}),
+    ):
+        with pytest.raises(ModelError, match=r"student_gpu\.onnx: its card is not that of student\.onnx"):
+            Engine(bundle)
+        write_student(folder / "student_gpu.onnx")
+        (folder / "student.onnx").unlink()
+        assert Engine(bundle).infer(make_frame((20, 0, 0)), ask("east")).label.tolist() == [1]
+
+
+def test_more_voxels_than_a_gpu_counts_are_refused_by_name(engine: Engine) -> None:
+    frame = make_frame((20, 0, 0), (0, 20, 0))
+    with mock.patch.object(engine, "_most_voxels", 1), pytest.raises(FrameError, match=r"2 voxels, at most 1 fit"):
+        engine.encode(frame, ask("east"))
+    session = mock.Mock(**{"get_modelmeta.return_value.custom_metadata_map": {"ov3d_table_row": "3456"}})
+    assert most_voxels(session) == 2**29 // 3456  # MinkUNet34C: 27 neighbours of 128 numbers
+
+
+def test_features_that_are_no_numbers_are_reported_once(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    broken = np.array([[np.nan, 0, 0], [1, 0, 0]], dtype=np.float32)
+    with mock.patch.object(engine, "_run", return_value=(broken, broken[:, :1])):
+        for _ in range(2):
+            features = engine.encode(make_frame((20, 0, 0), (0, 20, 0)), ask("east", threshold=0.5))
+    assert [record.message[:38] for record in caplog.records] == ["1 of 2 voxels have features that are n"]
+    assert engine.label(features, ask("east", threshold=0.5)).label.tolist().count(0) == 1
 
 
 def test_engine_says_which_provider_runs(engine: Engine) -> None:

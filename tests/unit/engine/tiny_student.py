@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from ov3d_perception.artifact import CARD_KEY, ModelCard
 from ov3d_perception.errors import QueryError
 from ov3d_perception.inputs import InputSpec
+from ov3d_perception.network_feeds import index_names
 from ov3d_perception.queries import LabelSpec
-from ov3d_perception.sparse_index import table_names
 from ov3d_perception.types import Frame
 
 SPACE = "directions"
@@ -81,20 +81,24 @@ def write_student(
     """Write student.onnx; the graph's widths are given apart from the card, so that they can disagree."""
     value = helper.make_tensor_value_info
     inputs = [value("features", feature_type, ["V", features]), value("text", TensorProto.FLOAT, ["Q", text])]
-    inputs += [value(name, TensorProto.INT64, [f"{name}_rows"]) for name in table_names(levels)]
+    names = index_names(InputSpec(levels=levels), dense=False)
+    inputs += [value(name, TensorProto.INT64, None) for name in names]  # of any shape
     outputs = [
-        value("embedding", TensorProto.FLOAT, ["V", embedding]),
+        value("compact", TensorProto.FLOAT, ["V", embedding]),
+        value("basis", TensorProto.FLOAT, [3, embedding]),
         value("similarity", TensorProto.FLOAT, ["V", "Q"]),
     ]
     nodes = [
         helper.make_node("Cast", ["features"], ["position"], to=TensorProto.FLOAT),
         helper.make_node("ReduceL2", ["position"], ["length"], axes=[1], keepdims=1),
         helper.make_node("Max", ["length", "tiny"], ["divisor"]),
-        helper.make_node("Div", ["position", "divisor"], ["embedding"]),
+        helper.make_node("Div", ["position", "divisor"], ["compact"]),
         helper.make_node("Transpose", ["text"], ["columns"], perm=[1, 0]),
-        helper.make_node("MatMul", ["embedding", "columns"], ["similarity"]),
+        helper.make_node("MatMul", ["compact", "columns"], ["similarity"]),
     ]
+    nodes.append(helper.make_node("Identity", ["axes"], ["basis"]))
     constants = [helper.make_tensor("tiny", TensorProto.FLOAT, [], [1e-6])]
+    constants.append(numpy_helper.from_array(np.eye(3, dtype=np.float32), "axes"))
     graph = helper.make_graph(nodes, "tiny", inputs, outputs, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     if card is not None:

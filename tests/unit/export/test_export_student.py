@@ -9,8 +9,9 @@ from onnx import numpy_helper
 
 from ov3d_export import student as student_module
 from ov3d_export.cli import main
-from ov3d_export.parity import check_parity
+from ov3d_export.parity import HALF_COSINE, INT8_COSINE, check_parity
 from ov3d_export.student import export_student
+from ov3d_export.student_graph import student_graph
 from ov3d_perception.artifact import CARD_KEY, ModelCard, open_bundle
 from ov3d_perception.errors import ConfigError, DataError, ModelError
 from ov3d_perception.inputs import InputSpec
@@ -74,7 +75,11 @@ def test_bundle_opens_and_its_card_tells_where_it_came_from(tmp_path, bank):
     )
     bundle = open_bundle(tmp_path / "bundle")
     card = bundle.card
-    assert sorted(path.name for path in bundle.directory.iterdir()) == ["bank.npz", "student.onnx"]
+    assert sorted(path.name for path in bundle.directory.iterdir()) == [
+        "bank.npz",
+        "student.onnx",
+        "student_gpu.onnx",
+    ]
     assert (card.name, card.notes, card.architecture, card.embedding_dim) == ("mini", "a test", "test", 8)
     assert (card.text_space, card.threshold, card.training) == ("tests/words", 0.2, {"step": 12, "loss": 0.5})
     assert card.labels == (LabelSpec(name="car", synonyms=("auto",)),)
@@ -86,7 +91,7 @@ def test_bundle_opens_and_its_card_tells_where_it_came_from(tmp_path, bank):
 
 def test_graph_that_differs_from_torch_is_not_exported(tmp_path, monkeypatch):
     original = student_module.student_graph
-    monkeypatch.setattr(student_module, "student_graph", lambda model: corrupted(original(model)))
+    monkeypatch.setattr(student_module, "student_graph", lambda *form, **options: corrupted(original(*form, **options)))
     with pytest.raises(ModelError, match="differs from torch"):
         export_student(make_checkpoint(), tmp_path / "bundle", parity_frames=[make_frame()])
     assert list(tmp_path.iterdir()) == []
@@ -97,7 +102,7 @@ def test_failed_export_leaves_the_bundle_that_was_there(tmp_path, monkeypatch):
     export_student(make_checkpoint(), out, parity_frames=[make_frame()])
     before = (out / "student.onnx").read_bytes()
     original = student_module.student_graph
-    monkeypatch.setattr(student_module, "student_graph", lambda model: corrupted(original(model)))
+    monkeypatch.setattr(student_module, "student_graph", lambda *form, **options: corrupted(original(*form, **options)))
     with pytest.raises(ModelError):
         export_student(make_checkpoint(step=99), out, parity_frames=[make_frame()])
     assert (out / "student.onnx").read_bytes() == before
@@ -188,3 +193,36 @@ def test_network_that_takes_colours_is_compared_on_clouds_without_any(tmp_path, 
     ).parity
     assert report.clouds == 4
     assert report.embedding < 1e-5
+
+
+@pytest.mark.parametrize(("form", "half", "limit"), [("int8", False, INT8_COSINE), ("table", True, HALF_COSINE)])
+def test_rounded_graph_of_other_weights_fails_the_gate(tmp_path, form, half, limit):
+    model, other = (SparseUNet(NETWORK, seed=seed).eval() for seed in (1, 2))
+    spec = make_checkpoint().inputs
+    onnx.save(student_graph(model, form, half=half), tmp_path / "student.onnx")
+    report = check_parity(model, tmp_path / "student.onnx", spec, [make_frame()], least_cosine=limit)
+    assert limit <= report.cosine < 1
+    with pytest.raises(ModelError, match="reach a cosine of"):
+        check_parity(other, tmp_path / "student.onnx", spec, [make_frame()], least_cosine=limit)
+
+
+def test_numbers_beyond_float16_leave_the_form_for_gpus_out_and_say_how(tmp_path):
+    state = SparseUNet(NETWORK, seed=1).state_dict()
+    state["stem.conv.weight"] *= 1e6
+    with pytest.raises(ModelError, match=r"student_gpu\.onnx.*too large for float16.*--no-gpu"):
+        export_student(make_checkpoint(model_state=state), tmp_path / "bundle", parity_frames=[make_frame()])
+    export_student(make_checkpoint(model_state=state), tmp_path / "bundle", parity_frames=[make_frame()], gpu=False)
+    assert open_bundle_files(tmp_path / "bundle") == ["student.onnx"]
+
+
+def test_student_in_integers_is_exported_on_request(tmp_path, bank):
+    result = export_student(make_checkpoint(), tmp_path / "bundle", text=bank, parity_frames=[make_frame()], int8=True)
+    assert 0.98 <= result.parity.cosine < 1
+    graph = onnx.load(tmp_path / "bundle" / "student.onnx").graph
+    assert any(node.op_type == "MatMulInteger" for node in graph.node)
+    stem = next(node for node in graph.node if node.input[0] == "features")
+    assert stem.op_type == "Gemm"  # raw features are not rounded
+
+
+def open_bundle_files(folder):
+    return sorted(path.name for path in folder.iterdir())

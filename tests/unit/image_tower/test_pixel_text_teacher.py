@@ -179,7 +179,9 @@ def test_fusion_averages_where_a_camera_sees_and_leaves_the_rest(text):
     queries = make_queries(["car", "tree"], text)
     embedding = np.eye(16, dtype=np.float32)[:2]
     features = SweepFeatures(
-        embedding=embedding,
+        compact=np.eye(2, dtype=np.float32),
+        basis=embedding,
+        point_embedding=np.empty((0, 16), dtype=np.float32),
         similarity=embedding @ queries.text.T,
         queries=queries,
         row_of_point=np.array([0, 0, 1, -1]),  # two points share a voxel, the last one is out of range
@@ -192,5 +194,11 @@ def test_fusion_averages_where_a_camera_sees_and_leaves_the_rest(text):
     np.testing.assert_allclose(of_point[1, [0, 7]], np.sqrt([0.5, 0.5]), rtol=1e-6)
     np.testing.assert_allclose(of_point[3, 9], 1.0)
     np.testing.assert_allclose(fused.similarity, fused.embedding @ queries.text.T, atol=1e-6)
+    again = fuse(fused, CameraFeatures(rows=np.array([0, 1]), feature=np.eye(16, dtype=np.float32)[[5, 5]]), weight=0.5)
+    of_point = again.embedding[again.row_of_point]
+    np.testing.assert_allclose(of_point[0, [0, 5]], np.sqrt([0.5, 0.5]), rtol=1e-6)
+    np.testing.assert_allclose(of_point[1, [0, 5, 7]], np.sqrt([0.25, 0.5, 0.25]), rtol=1e-6)
+    np.testing.assert_allclose(of_point[3, 9], 1.0)
+    np.testing.assert_allclose(again.similarity, again.embedding @ queries.text.T, atol=1e-6)
     with pytest.raises(ModelError, match="image tower"):
         fuse(features, CameraFeatures(rows=np.array([1]), feature=np.ones((1, 4), np.float32)))

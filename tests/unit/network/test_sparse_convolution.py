@@ -1,4 +1,6 @@
-"""Sparse convolutions equal torch's dense ones where there are voxels, and a case small enough to do by hand.
+"""The torch backend equals torch's dense convolutions where there are voxels, and a case small enough to do by hand.
+
+Other backends are held against it in test_backends_agree.py.
 
 Double precision: sums of at most 125 x 5 products of numbers near 1 round to about 1e-13, so 1e-11 leaves room for
 another order of summation and for nothing else.
@@ -11,7 +13,7 @@ from torch.nn import functional as F
 
 from ov3d_perception.errors import ConfigError
 from ov3d_perception.sparse_index import build_sparse_index
-from ov3d_trainer.network.backends import BACKENDS, ChildTable, PairTable, index_tensors, open_backend, read_tables
+from ov3d_trainer.network.backends import ChildTable, PairTable, index_tensors, open_backend, read_tables
 from ov3d_trainer.network.backends.torch_pairs import TorchPairs
 
 TOLERANCE = 1e-11
@@ -87,37 +89,34 @@ def assert_equal_to_dense(sparse, dense, rows, offsets):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("name", BACKENDS)
 @pytest.mark.parametrize("kernel", [3, 5])
-def test_submanifold_convolution_equals_dense_in_value_and_gradient(name, kernel):
+def test_submanifold_convolution_equals_dense_in_value_and_gradient(kernel):
     coords = some_voxels()
     pairs = tables_of(coords, stem_kernel=kernel).stem
     assert_equal_to_dense(
-        lambda features, weight: open_backend(name).submanifold(features, weight, pairs),
+        lambda features, weight: TorchPairs().submanifold(features, weight, pairs),
         lambda features, weight: dense_submanifold(features, weight, coords),
         len(coords),
         kernel**3,
     )
 
 
-@pytest.mark.parametrize("name", BACKENDS)
-def test_strided_convolution_equals_dense_in_value_and_gradient(name):
+def test_strided_convolution_equals_dense_in_value_and_gradient():
     coords = some_voxels()
     children = tables_of(coords).children[0]
     assert_equal_to_dense(
-        lambda features, weight: open_backend(name).strided(features, weight, children),
+        lambda features, weight: TorchPairs().strided(features, weight, children),
         lambda features, weight: dense_strided(features, weight, coords),
         len(coords),
         8,
     )
 
 
-@pytest.mark.parametrize("name", BACKENDS)
-def test_transposed_convolution_equals_dense_in_value_and_gradient(name):
+def test_transposed_convolution_equals_dense_in_value_and_gradient():
     coords = some_voxels()
     children = tables_of(coords).children[0]
     assert_equal_to_dense(
-        lambda features, weight: open_backend(name).transposed(features, weight, children),
+        lambda features, weight: TorchPairs().transposed(features, weight, children),
         lambda features, weight: dense_transposed(features, weight, coords),
         len(parents_of(coords)),
         8,

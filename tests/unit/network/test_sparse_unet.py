@@ -137,6 +137,12 @@ def test_impossible_shapes_are_refused(change):
         UNetConfig.from_dict({**SMALL.to_dict(), **change})
 
 
+def test_config_of_before_last_relu_has_it():
+    values = SMALL.to_dict()
+    del values["last_relu"]
+    assert UNetConfig.from_dict(values) == SMALL
+
+
 def test_config_survives_its_dictionary_and_refuses_unknown_keys():
     assert UNetConfig.from_dict(SMALL.to_dict()) == SMALL
     with pytest.raises(ConfigError, match="colour"):

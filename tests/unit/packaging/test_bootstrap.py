@@ -57,11 +57,11 @@ def test_environments_of_different_pythons_and_ros_do_not_share_a_folder():
     root = Path("/repository")
     names = {
         layout_for(root, kind, Interpreter("x", version, ""), ros).venv.name
-        for kind in ("demo", "test", "devkit")
+        for kind in ("demo", "test", "devkit", "peers")
         for version in ((3, 10), (3, 11), (3, 12))
         for ros in (Ros(None), Ros("jazzy"), Ros("kilted"))
     }
-    assert len(names) == 3 * 3 * 3
+    assert len(names) == 4 * 3 * 3
 
 
 def test_python_that_does_not_start_is_named():

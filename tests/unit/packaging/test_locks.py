@@ -10,7 +10,9 @@ from ros2_ws.bootstrap.steps import SetupError
 DEMO = ("py310", "py311", "py312")
 TEST = ("py311", "py312")
 DEVKIT = ("py311", "py312")
-ALL = (*(f"demo-{tag}" for tag in DEMO), *(f"test-{tag}" for tag in TEST), *(f"devkit-{tag}" for tag in DEVKIT))
+PEERS = ("py311",)
+KINDS = (("demo", DEMO), ("test", TEST), ("devkit", DEVKIT), ("peers", PEERS))
+ALL = tuple(f"{kind}-{tag}" for kind, tags in KINDS for tag in tags)
 NOT_IN_THE_DEMO = re.compile(r"torch.*|nvidia-.*|cuda-.*|triton.*|onnxruntime-gpu|cupy.*|open-clip-torch|timm")
 
 
@@ -48,7 +50,7 @@ def test_torch_is_pinned_without_a_local_build(lock, tag):
     }
 
 
-@pytest.mark.parametrize(("kind", "tags"), [("demo", DEMO), ("test", TEST), ("devkit", DEVKIT)])
+@pytest.mark.parametrize(("kind", "tags"), KINDS)
 def test_every_direct_requirement_is_pinned(repository, lock, kind, tags):
     lines = (repository / "requirements" / f"{kind}.in").read_text().splitlines()
     wanted = {normal(re.split(r"[=<>]", line)[0]) for line in lines if re.match(r"[A-Za-z]", line)}
@@ -68,6 +70,16 @@ def test_devkit_is_the_official_one_with_its_own_numpy(lock, tag):
     assert pins["nuscenes-devkit"] == "1.2.0"
     assert pins["numpy"].startswith("1.26.")
     assert "torch" not in pins
+
+
+@pytest.mark.parametrize("tag", PEERS)
+def test_peers_are_measured_with_the_torch_and_numpy_of_the_tests(lock, tag):
+    peers, test = lock(f"peers-{tag}"), lock(f"test-{tag}")
+    shared = set(peers) & set(test)
+    assert {"torch", "numpy", "onnxruntime", "onnx"} <= shared
+    assert {name: peers[name] for name in shared} == {name: test[name] for name in shared}
+    assert peers["spconv"] == "2.3.8"
+    assert [name for name in peers if name.startswith(("nvidia-", "cuda-", "triton", "ros-"))] == []
 
 
 def test_python_310_gets_the_last_onnxruntime_that_supports_it(lock):

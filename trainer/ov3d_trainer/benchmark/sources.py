@@ -68,7 +68,7 @@ class BundleSources:
 
     def _spread(self, features: SweepFeatures) -> NDArray[np.float32]:
         """Return cosines (N, Q); -1 where a point has no feature."""
-        similarity = features.embedding @ self.text.T
+        similarity = features.similarity_to(self.text)
         padded = np.concatenate([similarity, np.full((1, len(self.rows)), -1.0, np.float32)])
         return np.asarray(padded[features.row_of_point], np.float32)
 

@@ -123,13 +123,23 @@ class Shortcut(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3x3 convolutions around a shortcut (He et al. 2016, as in MinkUNet)."""
+    """Two convolutions around a shortcut (He et al. 2016, as in MinkUNet): 3x3x3, then `second_kernel` cubed.
 
-    def __init__(self, inputs: int, outputs: int, generator: torch.Generator) -> None:
+    With 1 for `second_kernel` the second one is a plain matrix product, which spares a CPU the gathering of neighbours.
+    `last_relu` False ends in the sum.
+    """
+
+    last_relu = True
+
+    def __init__(self, inputs: int, outputs: int, generator: torch.Generator, *, second_kernel: int = 3) -> None:
         super().__init__()
         self.conv1 = SubmanifoldConv(3, inputs, outputs, generator)
         self.norm1 = VoxelNorm(outputs)
-        self.conv2 = SubmanifoldConv(3, outputs, outputs, generator)
+        self.conv2: SubmanifoldConv | PointwiseConv = (
+            PointwiseConv(outputs, outputs, generator)
+            if second_kernel == 1
+            else SubmanifoldConv(second_kernel, outputs, outputs, generator)
+        )
         self.norm2 = VoxelNorm(outputs)
         self.shortcut = Shortcut(inputs, outputs, generator) if inputs != outputs else None
 
@@ -137,4 +147,7 @@ class BasicBlock(nn.Module):
         """Map (V, Cin) to (V, Cout) on the same voxels."""
         residual = features if self.shortcut is None else self.shortcut(features)
         hidden = torch.relu(self.norm1(self.conv1(features, pairs, backend)))
-        return torch.relu(self.norm2(self.conv2(hidden, pairs, backend)) + residual)
+        pointwise = isinstance(self.conv2, PointwiseConv)
+        hidden = self.conv2(hidden) if pointwise else self.conv2(hidden, pairs, backend)
+        total = self.norm2(hidden) + residual
+        return torch.relu(total) if self.last_relu else total

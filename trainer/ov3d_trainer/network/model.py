@@ -2,8 +2,8 @@
 
 Four times down, four times up, residual blocks on every level, skip connections; one unit vector per voxel comes out.
 
-Names, for importing Minkowski-style state dicts (every kernel there is (K, Cin, Cout) too, but its offsets run x
-fastest; batch norms there sit one level deeper, at `.bn`):
+Names, for importing Minkowski-style state dicts (`minkowski_import.py`; every kernel there is (K, Cin, Cout) too, but
+its offsets run x fastest; batch norms there sit one level deeper, at `.bn`):
 
     conv0p1s1, bn0                  stem.conv, stem.norm
     conv{1..4}p{1,2,4,8}s2, bn{i}   down.{i-1}.conv, down.{i-1}.norm
@@ -38,7 +38,9 @@ class UNetConfig:
 
     `channels` and `layers` list width and number of residual blocks of every stage, the levels - 1 down stages first
     and the levels - 1 up stages after them. `architecture` is the name these came from, for the model card. `anchors`
-    texts draw the features near them (see `anchors.py`), 0 for none.
+    texts draw the features near them (see `anchors.py`), 0 for none. `second_kernel` is the kernel edge of the second
+    convolution of every block: 3 as in MinkUNet, or 1 for CPUs (see `BasicBlock`). Without `last_relu` the last block
+    ends in its sum, as published networks do whose features are taken there.
     """
 
     architecture: str
@@ -51,6 +53,8 @@ class UNetConfig:
     levels: int = 5
     anchors: int = 0
     anchor_temperature: float = 0.01
+    second_kernel: int = 3
+    last_relu: bool = True
 
     def __post_init__(self) -> None:
         stages = 2 * (self.levels - 1)
@@ -64,6 +68,8 @@ class UNetConfig:
             raise ConfigError(f"network: widths and layers must be positive, got {self}.")
         if self.stem_kernel not in (3, 5):
             raise ConfigError(f"network.stem_kernel: expected 3 or 5, got {self.stem_kernel}.")
+        if self.second_kernel not in (1, 3):
+            raise ConfigError(f"network.second_kernel: expected 1 or 3, got {self.second_kernel}.")
         if self.anchors < 0 or self.anchor_temperature <= 0:
             raise ConfigError(f"network: expected anchors >= 0 at a positive temperature, got {self}.")
 
@@ -74,6 +80,7 @@ class UNetConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> UNetConfig:
         """Make a config from `to_dict`'s form; `ConfigError` names missing and unknown keys."""
+        values = {"second_kernel": 3, "last_relu": True, **values}  # older checkpoints do not say
         known = set(cls.__slots__)  # type: ignore[attr-defined]
         if set(values) != known:
             raise ConfigError(f"network: missing {sorted(known - set(values))}, unknown {sorted(set(values) - known)}.")
@@ -82,14 +89,18 @@ class UNetConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """Widths and depths that have a name: stem width, then `channels` and `layers` as in `UNetConfig`."""
+    """Widths and depths that have a name: stem width, then `channels`, `layers`, `second_kernel` as in `UNetConfig`."""
 
     stem_channels: int
     channels: tuple[int, ...]
     layers: tuple[int, ...]
+    second_kernel: int = 3
 
 
 ARCHITECTURES: dict[str, Architecture] = {
+    "light": Architecture(
+        stem_channels=16, channels=(16, 32, 64, 96, 64, 32, 32, 32), layers=(1,) * 8, second_kernel=1
+    ),
     "narrow": Architecture(stem_channels=16, channels=(16, 32, 48, 64, 48, 32, 32, 32), layers=(1,) * 8),
     "MinkUNet14A-half": Architecture(stem_channels=16, channels=(16, 32, 64, 128, 64, 64, 48, 48), layers=(1,) * 8),
     "MinkUNet14A": Architecture(stem_channels=32, channels=(32, 64, 128, 256, 128, 128, 96, 96), layers=(1,) * 8),
@@ -126,6 +137,7 @@ def unet_config(
         levels=len(shape.channels) // 2 + 1,
         anchors=anchors,
         anchor_temperature=anchor_temperature,
+        second_kernel=shape.second_kernel,
     )
 
 
@@ -145,11 +157,11 @@ class Stem(nn.Module):
 class DownStage(nn.Module):
     """One level down: strided convolution, then residual blocks."""
 
-    def __init__(self, inputs: int, outputs: int, layers: int, generator: torch.Generator) -> None:
+    def __init__(self, inputs: int, outputs: int, layers: int, second_kernel: int, generator: torch.Generator) -> None:
         super().__init__()
         self.conv = StridedConv(inputs, inputs, generator)
         self.norm = VoxelNorm(inputs)
-        self.blocks = _blocks(inputs, outputs, layers, generator)
+        self.blocks = _blocks(inputs, outputs, layers, second_kernel, generator)
 
     def forward(
         self, features: torch.Tensor, children: ChildTable, pairs: PairTable, backend: SparseConvBackend
@@ -164,11 +176,13 @@ class DownStage(nn.Module):
 class UpStage(nn.Module):
     """One level up: transposed convolution, concatenation with the skipped features, then residual blocks."""
 
-    def __init__(self, inputs: int, skipped: int, outputs: int, layers: int, generator: torch.Generator) -> None:
+    def __init__(
+        self, inputs: int, skipped: int, outputs: int, layers: int, second_kernel: int, generator: torch.Generator
+    ) -> None:
         super().__init__()
         self.conv = TransposedConv(inputs, outputs, generator)
         self.norm = VoxelNorm(outputs)
-        self.blocks = _blocks(outputs + skipped, outputs, layers, generator)
+        self.blocks = _blocks(outputs + skipped, outputs, layers, second_kernel, generator)
 
     def forward(
         self,
@@ -219,18 +233,22 @@ class SparseUNet(nn.Module):
         self.precision = precision
         self.backend = open_backend(backend)
         generator = generator or torch.Generator().manual_seed(seed)
-        steps = config.levels - 1
+        steps, second = config.levels - 1, config.second_kernel
         widths = [config.stem_channels, *config.channels[:steps]]  # encoder output per level
         self.stem = Stem(config, generator)
         self.down = nn.ModuleList(
-            DownStage(widths[step], widths[step + 1], config.layers[step], generator) for step in range(steps)
+            DownStage(widths[step], widths[step + 1], config.layers[step], second, generator) for step in range(steps)
         )
         inputs = widths[-1]
         ups = []
         for step, outputs in enumerate(config.channels[steps:]):
-            ups.append(UpStage(inputs, widths[steps - 1 - step], outputs, config.layers[steps + step], generator))
+            skipped, layers = widths[steps - 1 - step], config.layers[steps + step]
+            ups.append(UpStage(inputs, skipped, outputs, layers, second, generator))
             inputs = outputs
         self.up = nn.ModuleList(ups)
+        last = ups[-1].blocks[-1]
+        assert isinstance(last, BasicBlock)
+        last.last_relu = config.last_relu
         self.final = Final(inputs, config.embedding_dim, generator)
         self.anchors = (
             TextAnchors(config.anchors, config.embedding_dim, config.anchor_temperature) if config.anchors else None
@@ -270,6 +288,8 @@ class SparseUNet(nn.Module):
         return features
 
 
-def _blocks(inputs: int, outputs: int, layers: int, generator: torch.Generator) -> nn.ModuleList:
+def _blocks(inputs: int, outputs: int, layers: int, second_kernel: int, generator: torch.Generator) -> nn.ModuleList:
     widths = [inputs, *[outputs] * layers]
-    return nn.ModuleList(BasicBlock(before, outputs, generator) for before in widths[:layers])
+    return nn.ModuleList(
+        BasicBlock(before, outputs, generator, second_kernel=second_kernel) for before in widths[:layers]
+    )

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from ov3d_perception.inputs import InputSpec, build_inputs
 from ov3d_perception.sparse_index import IndexTables, build_sparse_index
+from ov3d_perception.types import Frame, NetworkInputs
 
-from ..network.backends import index_tensors, stays_on_cpu
+from ..network.backends import COORDS, index_tensors, stays_on_cpu
 from ..supervision.prepared import Prepared
 from .augment import augment
 from .augmentation import AugmentationConfig
@@ -64,23 +65,28 @@ def make_batch(
     ]
     if augmentation.mix:
         changed = mix_pairs(changed, augmentation.mix, generators)
-    alone = len(changed) == 1
-    sweep_spec = spec if alone else replace(spec, levels=1, stem_kernel=3)  # the joint index is built below
-    features, coords, rows = [], [], []
-    tables: IndexTables = {}
-    for sample in changed:
-        inputs = build_inputs(sample.frame, sweep_spec)
-        features.append(inputs.features)
-        coords.append(inputs.voxels.coords)
-        rows.append(sample.supervision.pool(inputs.voxels))
-        tables = inputs.index
-    if not alone:
-        tables = build_sparse_index(set_apart(coords, spec.levels), spec.levels, spec.stem_kernel)
+    inputs, tables = joint_inputs([sample.frame for sample in changed], spec)
+    rows = [sample.supervision.pool(one.voxels) for sample, one in zip(changed, inputs, strict=True)]
     return Batch(
-        features=torch.from_numpy(np.concatenate(features)),
+        features=torch.from_numpy(np.concatenate([one.features for one in inputs])),
         index=index_tensors(tables),
         targets=torch.from_numpy(np.concatenate(rows)),
     )
+
+
+def joint_inputs(frames: Sequence[Frame], spec: InputSpec) -> tuple[list[NetworkInputs], IndexTables]:
+    """Return what the network sees of every frame, and one index of all their voxels, one frame after the other.
+
+    The index carries the voxels, too, for backends that want them.
+    """
+    if len(frames) == 1:
+        inputs = build_inputs(frames[0], spec)
+        return [inputs], {**inputs.index, COORDS: inputs.voxels.coords.astype(np.int64)}
+    one_level = replace(spec, levels=1, stem_kernel=3)  # the joint index is built below
+    several = [build_inputs(frame, one_level) for frame in frames]
+    coords = set_apart([inputs.voxels.coords for inputs in several], spec.levels)
+    index = build_sparse_index(coords, spec.levels, spec.stem_kernel)
+    return several, {**index, COORDS: coords.astype(np.int64)}
 
 
 def set_apart(coords: Sequence[NDArray[np.int32]], levels: int) -> NDArray[np.int32]:

@@ -192,6 +192,7 @@ def _fixed(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     fixed = {key: value for key, value in config.items() if key not in _FREE}
     rest = {key: fixed.pop(key, None) for key in ("batch", "accumulate", "precision", "device", "threads")}
     fixed["batch x accumulate"] = (rest["batch"] or 0) * (rest["accumulate"] or 1)
-    optimiser = dict(fixed.get("optimiser", {}))
+    network, optimiser = dict(fixed.get("network", {})), dict(fixed.get("optimiser", {}))
+    rest["backend"] = network.pop("backend", None)
     rest |= {key: optimiser.pop(key, None) for key in ("learning_rate", "gradient_clip")}
-    return {**fixed, "optimiser": optimiser}, rest
+    return {**fixed, "network": network, "optimiser": optimiser}, rest

@@ -66,6 +66,8 @@ def _node(context: LaunchContext) -> list[Node]:
             parameters=[params_file, parameters],
             remappings=[("~/input/pointcloud", given["cloud_topic"])],
             ros_arguments=["--log-level", f"{logger}:={given['log_level']}"],
+            # numpy's threads would wait busily on the cores that the network needs
+            additional_env={"OPENBLAS_NUM_THREADS": "1"},
             output="screen",
             emulate_tty=True,
         )

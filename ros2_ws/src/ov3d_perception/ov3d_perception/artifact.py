@@ -3,6 +3,7 @@
 A bundle holds `student.onnx`, whose metadata carries the card, and a text side: either `bank.npz` (known words and
 their vectors) or `text.onnx` with `tokenizer.json` (any words). The card is the only description of the model; what
 the graph itself says is compared with it on opening, so that a mismatch is an error at start and never a wrong label.
+`student_gpu.onnx`, where there is one, is the same network in the form that suits a GPU.
 """
 
 from __future__ import annotations
@@ -18,23 +19,26 @@ import onnxruntime as ort
 
 from .errors import ConfigError, ModelError, QueryError
 from .inputs import InputSpec
+from .network_feeds import index_names
 from .queries import LabelSpec, check_labels, check_templates
-from .sparse_index import table_names
 from .text.encoder import BANK_FILE, TOKENIZER_FILE, TOWER_FILE
 
 if TYPE_CHECKING:
     from .text.encoder import TextEncoder
 
 CARD_KEY = "ov3d_card"
+TABLE_ROW_KEY = "ov3d_table_row"
+"""Metadata of the GPU's form: the largest number of floats that a convolution gathers per voxel of the finest level."""
 CARD_FORMAT = 1
 STUDENT_FILE = "student.onnx"
+GPU_STUDENT_FILE = "student_gpu.onnx"
 TOWER_FILES = (TOWER_FILE, TOKENIZER_FILE)
 EXPORT_HINT = "Export it again with `python -m ov3d_export student CHECKPOINT --out BUNDLE`."
 
 _MAX_STUDENT_BYTES = 2 * 1024**3  # a protobuf cannot be larger
 _MAX_CARD_CHARACTERS = 4_000_000
-_FEATURES, _TEXT, _EMBEDDING, _SIMILARITY = "features", "text", "embedding", "similarity"
-_FLOAT, _INT64 = "tensor(float)", "tensor(int64)"
+_FEATURES, _TEXT, _COMPACT, _BASIS, _SIMILARITY = "features", "text", "compact", "basis", "similarity"
+_FLOAT, _INT32, _INT64 = "tensor(float)", "tensor(int32)", "tensor(int64)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +82,16 @@ class ModelCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
-    """A checked bundle folder. `text_files` are the files of its text side (one bank, or tower and tokenizer)."""
+    """A checked bundle folder. `text_files` are the files of its text side (one bank, or tower and tokenizer).
+
+    `gpu_student_path` is opened only where it is used.
+    """
 
     directory: Path
     card: ModelCard
     student_path: Path
     text_files: tuple[Path, ...]
+    gpu_student_path: Path | None = None
 
     @property
     def has_bank(self) -> bool:
@@ -115,12 +123,24 @@ def open_bundle(directory: Path | str) -> Bundle:
     if not student.is_file():
         raise ModelError(f"bundle {folder}: {STUDENT_FILE} is missing. {EXPORT_HINT}")
     session = _open_graph(student)
+    card = read_card(session, student.name)
+    check_card_against_graph(card, session)
+    gpu_student = folder / GPU_STUDENT_FILE
+    return Bundle(
+        directory=folder,
+        card=card,
+        student_path=student,
+        text_files=_find_text_side(folder),
+        gpu_student_path=gpu_student if gpu_student.is_file() else None,
+    )
+
+
+def read_card(session: ort.InferenceSession, file_name: str) -> ModelCard:
+    """Return the card in a graph's metadata; `ModelError` where there is none or a bad one."""
     text = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
     if text is None:
-        raise ModelError(f"{STUDENT_FILE}: no model card in its metadata (key {CARD_KEY}). {EXPORT_HINT}")
-    card = ModelCard.from_json(text)
-    check_card_against_graph(card, session)
-    return Bundle(directory=folder, card=card, student_path=student, text_files=_find_text_side(folder))
+        raise ModelError(f"{file_name}: no model card in its metadata (key {CARD_KEY}). {EXPORT_HINT}")
+    return ModelCard.from_json(text)
 
 
 def check_text_space(card: ModelCard, encoder: TextEncoder) -> None:
@@ -137,21 +157,33 @@ def check_text_space(card: ModelCard, encoder: TextEncoder) -> None:
         )
 
 
-def check_card_against_graph(card: ModelCard, session: ort.InferenceSession) -> None:
+def takes_neighbour_tables(session: ort.InferenceSession) -> bool:
+    """Return whether a student's graph takes dense neighbour tables (the form for GPUs) instead of pairs."""
+    return any(value.name == "level0_neighbours" for value in session.get_inputs())
+
+
+def check_card_against_graph(card: ModelCard, session: ort.InferenceSession, file_name: str = STUDENT_FILE) -> None:
     """Raise `ModelError` unless inputs and outputs of the graph are those that the card describes."""
     inputs = {value.name: value for value in session.get_inputs()}
     outputs = {value.name: value for value in session.get_outputs()}
-    tables = table_names(card.inputs.levels, card.inputs.stem_kernel)
-    _expect_names("inputs", inputs, {_FEATURES, _TEXT, *tables}, card)
-    _expect_names("outputs", outputs, {_EMBEDDING, _SIMILARITY}, card)
+    if "embedding" in outputs:
+        raise ModelError(
+            f"{file_name}: made by an older ov3d_export, whose graphs are not read any more. {EXPORT_HINT}"
+        )
+    dense = takes_neighbour_tables(session)
+    tables = index_names(card.inputs, dense=dense)
+    _expect_names(file_name, "inputs", inputs, {_FEATURES, _TEXT, *tables}, card)
+    _expect_names(file_name, "outputs", outputs, {_COMPACT, _BASIS, _SIMILARITY}, card)
     width, dim = len(card.inputs.features), card.embedding_dim
-    _expect_tensor(inputs[_FEATURES], width, f"card says {width} input features")
-    _expect_tensor(inputs[_TEXT], dim, f"card says text of {dim} numbers")
-    _expect_tensor(outputs[_EMBEDDING], dim, f"card says embeddings of {dim} numbers")
-    _expect_tensor(outputs[_SIMILARITY], None, "card says similarity per query")
+    _expect_tensor(file_name, inputs[_FEATURES], width, f"card says {width} input features")
+    _expect_tensor(file_name, inputs[_TEXT], dim, f"card says text of {dim} numbers")
+    _expect_tensor(file_name, outputs[_BASIS], dim, f"card says embeddings of {dim} numbers")
+    for name in (_COMPACT, _SIMILARITY):
+        _expect_tensor(file_name, outputs[name], None, f"card says {name} per voxel")
+    kind = _INT32 if dense else _INT64
     for name in tables:
-        if inputs[name].type != _INT64:
-            raise ModelError(f"{STUDENT_FILE}: input {name} is {inputs[name].type}, expected {_INT64}. {EXPORT_HINT}")
+        if inputs[name].type != kind:
+            raise ModelError(f"{file_name}: input {name} is {inputs[name].type}, expected {kind}. {EXPORT_HINT}")
 
 
 def _open_graph(path: Path) -> ort.InferenceSession:
@@ -189,25 +221,25 @@ def _find_text_side(folder: Path) -> tuple[Path, ...]:
     )
 
 
-def _expect_names(what: str, found: Mapping[str, Any], wanted: set[str], card: ModelCard) -> None:
+def _expect_names(file_name: str, what: str, found: Mapping[str, Any], wanted: set[str], card: ModelCard) -> None:
     missing, surplus = sorted(wanted - set(found)), sorted(set(found) - wanted)
     if missing or surplus:
         raise ModelError(
-            f"{STUDENT_FILE}: card says {card.inputs.levels} levels and stem kernel {card.inputs.stem_kernel}, "
+            f"{file_name}: card says {card.inputs.levels} levels and stem kernel {card.inputs.stem_kernel}, "
             f"the graph's {what} differ: missing {_some(missing)}, unknown {_some(surplus)}. {EXPORT_HINT}"
         )
 
 
-def _expect_tensor(value: Any, width: int | None, claim: str) -> None:
+def _expect_tensor(file_name: str, value: Any, width: int | None, claim: str) -> None:
     if value.type != _FLOAT or len(value.shape) != 2:
         raise ModelError(
-            f"{STUDENT_FILE}: {value.name} is {value.type} with {len(value.shape)} axes, expected {_FLOAT} with 2. "
+            f"{file_name}: {value.name} is {value.type} with {len(value.shape)} axes, expected {_FLOAT} with 2. "
             f"{EXPORT_HINT}"
         )
     found = value.shape[1]
     if width is not None and isinstance(found, int) and found != width:
         verb = "takes" if value.name in (_FEATURES, _TEXT) else "gives"
-        raise ModelError(f"{STUDENT_FILE}: {claim}, graph {verb} {found}. {EXPORT_HINT}")
+        raise ModelError(f"{file_name}: {claim}, graph {verb} {found}. {EXPORT_HINT}")
 
 
 def _some(names: list[str], shown: int = 4) -> str:

@@ -56,22 +56,26 @@ def fuse(features: SweepFeatures, camera: CameraFeatures, *, weight: float = CAM
     `ModelError` where the two have different lengths.
     """
     started = time.perf_counter()
-    if camera.feature.shape[1] != features.embedding.shape[1]:
+    dim = features.basis.shape[1]
+    if camera.feature.shape[1] != dim:
         raise ModelError(
-            f"image tower: features of {camera.feature.shape[1]} numbers, the student's have "
-            f"{features.embedding.shape[1]}. Use the image tower of the same bundle."
+            f"image tower: features of {camera.feature.shape[1]} numbers, the student's have {dim}. "
+            "Use the image tower of the same bundle."
         )
     voxel = features.row_of_point[camera.rows]
     mixed = camera.feature.copy()
     known = voxel >= 0
-    mixed[known] = weight * camera.feature[known] + (1.0 - weight) * features.embedding[voxel[known]]
+    mixed[known] = weight * camera.feature[known] + (1.0 - weight) * features.embedding_of(voxel[known])
     mixed /= np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), _MIN_NORM)
     row_of_point = features.row_of_point.copy()
-    row_of_point[camera.rows] = len(features.embedding) + np.arange(len(mixed))
+    row_of_point[camera.rows] = len(features.compact) + len(features.point_embedding) + np.arange(len(mixed))
+    similarity = features.similarity
+    if similarity is not None:
+        similarity = np.concatenate([similarity, mixed @ features.queries.text.T])
     return replace(
         features,
-        embedding=np.concatenate([features.embedding, mixed]),
-        similarity=np.concatenate([features.similarity, mixed @ features.queries.text.T]),
+        point_embedding=np.concatenate([features.point_embedding, mixed]),
+        similarity=similarity,
         row_of_point=row_of_point,
         timings_ms={**features.timings_ms, "fusion": 1e3 * (time.perf_counter() - started)},
     )

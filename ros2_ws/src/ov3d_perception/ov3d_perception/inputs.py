@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -69,59 +70,73 @@ class InputSpec:
         return cls(**{**values, "features": tuple(str(name) for name in values["features"])})
 
 
-def build_inputs(frame: Frame, spec: InputSpec) -> NetworkInputs:
+def build_inputs(frame: Frame, spec: InputSpec, *, compiled: bool | None = None) -> NetworkInputs:
     """Voxelise a sweep and make the features (V, F) and index tables that the network takes.
 
-    Raises `DataError` when a feature needs what the frame lacks (colours).
+    For `compiled` see `acceleration`. Raises `DataError` when a feature needs what the frame lacks (colours).
     """
-    voxels = voxelize(frame.points, spec.voxel_size_m, max_range_m=spec.max_range_m)
-    columns = [FEATURES[name](frame, spec, voxels) for name in spec.features]
-    features = np.stack(columns, axis=1).astype(np.float32)
-    index = build_sparse_index(voxels.coords, spec.levels, spec.stem_kernel)
+    voxels = voxelize(frame.points, spec.voxel_size_m, max_range_m=spec.max_range_m, compiled=compiled)
+    mean = functools.partial(mean_per_voxel, voxels=voxels, compiled=compiled)
+    features = np.empty((len(voxels.coords), len(spec.features)), dtype=np.float32)
+    for column, name in enumerate(spec.features):
+        features[:, column] = FEATURES[name](frame, spec, voxels, mean)
+    index = build_sparse_index(voxels.coords, spec.levels, spec.stem_kernel, compiled=compiled)
     return NetworkInputs(features=features, index=index, voxels=voxels)
 
 
-Column = Callable[[Frame, InputSpec, Voxels], NDArray[np.float32]]
+def warm_up(spec: InputSpec) -> NetworkInputs:
+    """Prepare a sweep of one point, so that the first real one does not wait for kernels to compile."""
+    one_point = Frame(
+        points=np.zeros((1, 3), dtype=np.float32),
+        intensity=np.zeros(1, dtype=np.float32),
+        colors=np.zeros((1, 3), dtype=np.uint8),
+        stamp_ns=0,
+        frame_id="",
+    )
+    return build_inputs(one_point, spec)
 
 
-def _one(frame: Frame, spec: InputSpec, voxels: Voxels) -> NDArray[np.float32]:
+Mean = Callable[[NDArray[Any]], NDArray[np.float32]]
+"""Values (N,) of the points to their means (V,) over the voxels."""
+Column = Callable[[Frame, InputSpec, Voxels, Mean], NDArray[np.float32]]
+
+
+def _one(frame: Frame, spec: InputSpec, voxels: Voxels, mean: Mean) -> NDArray[np.float32]:
     return np.ones(len(voxels.coords), dtype=np.float32)
 
 
-def _intensity(frame: Frame, spec: InputSpec, voxels: Voxels) -> NDArray[np.float32]:
-    scaled = np.nan_to_num(frame.intensity.astype(np.float32) / np.float32(spec.intensity_scale))
-    return mean_per_voxel(np.clip(scaled, 0.0, 1.0), voxels)
+def _intensity(frame: Frame, spec: InputSpec, voxels: Voxels, mean: Mean) -> NDArray[np.float32]:
+    scaled = frame.intensity.astype(np.float32) / np.float32(spec.intensity_scale)
+    return mean(np.fmin(np.fmax(scaled, 0.0), 1.0))  # fmax: NaN becomes 0
 
 
-def _range(frame: Frame, spec: InputSpec, voxels: Voxels) -> NDArray[np.float32]:
-    return mean_per_voxel(np.linalg.norm(frame.points, axis=1), voxels) / np.float32(spec.max_range_m)
+def _range(frame: Frame, spec: InputSpec, voxels: Voxels, mean: Mean) -> NDArray[np.float32]:
+    return mean(np.linalg.norm(frame.points, axis=1)) / np.float32(spec.max_range_m)
 
 
 def _position(axis: int) -> Column:
-    def column(frame: Frame, spec: InputSpec, voxels: Voxels) -> NDArray[np.float32]:
-        return mean_per_voxel(frame.points[:, axis], voxels)
+    def column(frame: Frame, spec: InputSpec, voxels: Voxels, mean: Mean) -> NDArray[np.float32]:
+        return mean(frame.points[:, axis])
 
     return column
 
 
 def _offset(axis: int) -> Column:
-    def column(frame: Frame, spec: InputSpec, voxels: Voxels) -> NDArray[np.float32]:
+    def column(frame: Frame, spec: InputSpec, voxels: Voxels, mean: Mean) -> NDArray[np.float32]:
         centre_m = (voxels.coords[:, axis] + 0.5) * spec.voxel_size_m
-        return (mean_per_voxel(frame.points[:, axis], voxels) - centre_m.astype(np.float32)) / np.float32(
-            spec.voxel_size_m
-        )
+        return (mean(frame.points[:, axis]) - centre_m.astype(np.float32)) / np.float32(spec.voxel_size_m)
 
     return column
 
 
 def _color(channel: int) -> Column:
-    def column(frame: Frame, spec: InputSpec, voxels: Voxels) -> NDArray[np.float32]:
+    def column(frame: Frame, spec: InputSpec, voxels: Voxels, mean: Mean) -> NDArray[np.float32]:
         if frame.colors is None:
             raise DataError(
                 "build_inputs: the model takes colours, but this cloud has none. "
                 "Publish an XYZRGB cloud or choose a bundle trained without red, green, blue."
             )
-        return mean_per_voxel(frame.colors[:, channel], voxels) / np.float32(255.0)
+        return mean(frame.colors[:, channel]) / np.float32(255.0)
 
     return column
 

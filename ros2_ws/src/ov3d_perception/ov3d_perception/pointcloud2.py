@@ -201,17 +201,15 @@ class _Layout:
             )
         return kind
 
-    def column(self, name: str, *, view_as: str | None = None, values: int = 1) -> NDArray[Any]:
-        """Return a strided view of a field: a copy in point order, (N,), or (N, values) of neighbours."""
+    def column(self, name: str, *, view_as: str | None = None) -> NDArray[Any]:
+        """Return a field's values in point order, (N,): a strided view, or a copy where rows are padded."""
         dtype = np.dtype(self.byte_order + (view_as or self.kind(name)))
-        shape, strides = (self.height, self.width), (self.row_step, self.point_step)
         if not self.count:
-            return np.empty((0,) if values == 1 else (0, values), dtype=dtype)
-        if values > 1:
-            shape, strides = (*shape, values), (*strides, dtype.itemsize)  # type: ignore[assignment]
+            return np.empty(0, dtype=dtype)
+        shape, strides = (self.height, self.width), (self.row_step, self.point_step)
         offset = self.fields[name].offset
         view: NDArray[Any] = np.ndarray(shape, dtype, buffer=self.data, offset=offset, strides=strides)
-        return view.reshape((self.count,) if values == 1 else (self.count, values))
+        return view.reshape(self.count)
 
 
 def _read_layout(message: Any, max_points: int) -> _Layout:
@@ -256,11 +254,10 @@ def _points(layout: _Layout) -> NDArray[np.float32]:
     kinds = [layout.kind(name) for name in "xyz"]
     if any(kind not in ("f4", "f8") for kind in kinds):
         raise DataError(f"PointCloud2: x, y, z have types {', '.join(kinds)}, expected float32 or float64 (f4, f8).")
-    offsets = [layout.fields[name].offset for name in "xyz"]
-    size = int(kinds[0][1])
-    if len(set(kinds)) == 1 and offsets == [offsets[0], offsets[0] + size, offsets[0] + 2 * size]:
-        return layout.column("x", values=3).astype(np.float32)
-    return np.stack([layout.column(name).astype(np.float32) for name in "xyz"], axis=1)
+    points = np.empty((layout.count, 3), dtype=np.float32)
+    for axis, name in enumerate("xyz"):
+        points[:, axis] = layout.column(name)
+    return points
 
 
 def _intensity(layout: _Layout) -> NDArray[np.float32]:

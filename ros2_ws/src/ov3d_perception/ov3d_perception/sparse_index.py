@@ -18,19 +18,25 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ConfigError
+from .acceleration import kernels, plain
+from .errors import ConfigError, DataError
 
 IndexTables = dict[str, NDArray[np.int64]]
 OCTANTS = 8
 PAIR_KERNEL = 3
 """Kernel edge of every submanifold convolution but, optionally, the stem."""
 
+_COORD_LIMIT = 2**30
+"""Far beyond what `voxelize` makes, so that sweeps may be set apart; two extents still multiply without overflow."""
+_PAIR_PARTS = ("source", "target", "count")
+_STRIDE_PARTS = ("child", "parent", "count", "order")
+
 
 def table_names(levels: int, stem_kernel: int = PAIR_KERNEL) -> tuple[str, ...]:
     """Return the names of all tables, in the order in which `build_sparse_index` makes them."""
     stem = [f"stem_pair_{part}" for part in _PAIR_PARTS] if stem_kernel != PAIR_KERNEL else []
     within = [f"level{level}_pair_{part}" for level in range(levels) for part in _PAIR_PARTS]
-    between = [f"down{level}_{part}" for level in range(levels - 1) for part in ("child", "parent", "count", "order")]
+    between = [f"down{level}_{part}" for level in range(levels - 1) for part in _STRIDE_PARTS]
     sizes = [f"level{level}_size" for level in range(1, levels)]
     return (*stem, *within, *between, *sizes)
 
@@ -43,62 +49,44 @@ def kernel_offsets(kernel: int) -> NDArray[np.int64]:
     return np.stack(np.meshgrid(reach, reach, reach, indexing="ij"), axis=-1).reshape(-1, 3).astype(np.int64)
 
 
-def build_sparse_index(coords: NDArray[np.int32], levels: int = 5, stem_kernel: int = PAIR_KERNEL) -> IndexTables:
-    """Make every table for the voxels `coords` (V, 3), unique and sorted as `voxelize` returns them; V may be 0."""
+def build_sparse_index(
+    coords: NDArray[np.int32], levels: int = 5, stem_kernel: int = PAIR_KERNEL, *, compiled: bool | None = None
+) -> IndexTables:
+    """Make every table for the voxels `coords` (V, 3), unique and sorted as `voxelize` returns them; V may be 0.
+
+    For `compiled` see `acceleration`. Raises `DataError` for other coordinates and for such beyond 2^30.
+    """
+    if coords.ndim != 2 or coords.shape[1] != 3 or not np.issubdtype(coords.dtype, np.integer):
+        raise DataError(
+            f"build_sparse_index: expected integer coordinates (V, 3), got {coords.shape} {coords.dtype}. Use those of "
+            "`voxelize`."
+        )
+    if max(-int(coords.min(initial=0)), int(coords.max(initial=0))) > _COORD_LIMIT:
+        raise DataError(
+            f"build_sparse_index: coordinates from {coords.min()} to {coords.max()}, expected at most 2^30 in "
+            "magnitude. Use larger voxels or fewer sweeps at once."
+        )
+    run = kernels(compiled)
     tables: IndexTables = {}
-    level_coords = coords.astype(np.int64)
-    if stem_kernel != PAIR_KERNEL:
-        _add_pairs(tables, "stem", level_coords, stem_kernel)
+    here = plain(coords, np.int32)
+    if not run.is_ascending(here):
+        raise DataError(
+            "build_sparse_index: coordinates are not unique and sorted by x, y, z. Use those of `voxelize`."
+        )
     for level in range(levels):
-        _add_pairs(tables, f"level{level}", level_coords, PAIR_KERNEL)
+        starts = run.row_starts(here)
+        pairs = {f"level{level}": PAIR_KERNEL}
+        if level == 0 and stem_kernel != PAIR_KERNEL:
+            pairs["stem"] = stem_kernel
+        for prefix, kernel in pairs.items():
+            _name(tables, f"{prefix}_pair", _PAIR_PARTS, run.find_pairs(here, starts, kernel // 2))
         if level + 1 < levels:
-            level_coords = _add_parents(tables, level, level_coords)
+            above, parent_of = run.unique_cells(here >> 1)
+            _name(tables, f"down{level}", _STRIDE_PARTS, run.group_by_octant(here, parent_of))
+            tables[f"level{level + 1}_size"] = np.array([len(above)], dtype=np.int64)
+            here = above
     return {name: tables[name] for name in table_names(levels, stem_kernel)}
 
 
-_PAIR_PARTS = ("source", "target", "count")
-
-
-def _add_pairs(tables: IndexTables, prefix: str, coords: NDArray[np.int64], kernel: int) -> None:
-    """Find neighbours by binary search: shifting all voxels by an offset adds one constant to their sorted keys."""
-    reach = kernel // 2
-    keys, strides = _sortable_keys(coords, reach)
-    offsets = kernel_offsets(kernel)
-    sources, targets, counts = [], [], []
-    for offset in offsets[: len(offsets) // 2]:
-        wanted = keys + offset @ strides
-        found = np.searchsorted(keys, wanted)  # offsets of the first half are negative, so found <= V - 1
-        target = np.flatnonzero(keys[found] == wanted)
-        sources.append(found[target])
-        targets.append(target)
-        counts.append(len(target))
-    tables[f"{prefix}_pair_source"] = np.concatenate(sources).astype(np.int64)
-    tables[f"{prefix}_pair_target"] = np.concatenate(targets).astype(np.int64)
-    tables[f"{prefix}_pair_count"] = np.array(counts, dtype=np.int64)
-
-
-def _add_parents(tables: IndexTables, level: int, coords: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Group voxels by the octant of their parent voxel; return the parents' coordinates."""
-    keys, _ = _sortable_keys(coords >> 1, 0)
-    parent_keys, first_child, parent_of = np.unique(keys, return_index=True, return_inverse=True)
-    parent_of = parent_of.reshape(-1)
-    octant = (coords & 1) @ np.array([4, 2, 1])
-    child = np.argsort(octant, kind="stable")
-    order = np.empty_like(child)
-    order[child] = np.arange(len(child))
-    tables[f"down{level}_child"] = child.astype(np.int64)
-    tables[f"down{level}_parent"] = parent_of[child].astype(np.int64)
-    tables[f"down{level}_count"] = np.bincount(octant, minlength=OCTANTS).astype(np.int64)
-    tables[f"down{level}_order"] = order.astype(np.int64)
-    tables[f"level{level + 1}_size"] = np.array([len(parent_keys)], dtype=np.int64)
-    return coords[first_child] >> 1
-
-
-def _sortable_keys(coords: NDArray[np.int64], reach: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Linear keys (V,) in x, y, z order and their strides (3,); steps of up to `reach` never wrap into another row."""
-    if not len(coords):
-        return np.empty(0, dtype=np.int64), np.ones(3, dtype=np.int64)
-    low = coords.min(axis=0)
-    extent = coords.max(axis=0) - low + 1 + 2 * reach
-    strides = np.array([extent[1] * extent[2], extent[2], 1], dtype=np.int64)
-    return (coords - low + reach) @ strides, strides
+def _name(tables: IndexTables, prefix: str, parts: tuple[str, ...], arrays: tuple[NDArray[np.int64], ...]) -> None:
+    tables.update((f"{prefix}_{part}", array) for part, array in zip(parts, arrays, strict=True))

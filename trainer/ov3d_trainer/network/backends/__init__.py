@@ -6,14 +6,29 @@ from collections.abc import Callable
 
 from ov3d_perception.errors import ConfigError
 
-from .base import ChildTable, LevelTables, PairTable, SparseConvBackend, index_tensors, read_tables, stays_on_cpu
+from .base import (
+    COORDS,
+    ChildTable,
+    LevelTables,
+    PairTable,
+    SparseConvBackend,
+    index_tensors,
+    read_tables,
+    stays_on_cpu,
+)
+from .minkowski import Minkowski
+from .spconv_triton import SpconvTriton
 from .torch_pairs import TorchPairs
 
-BACKENDS: dict[str, Callable[[], SparseConvBackend]] = {"torch": TorchPairs}
+BACKENDS: dict[str, Callable[[], SparseConvBackend]] = {
+    "torch": TorchPairs,
+    "spconv_triton": SpconvTriton,
+    "minkowski": Minkowski,
+}
 
 
 def open_backend(name: str) -> SparseConvBackend:
-    """Return the backend called `name`; `ConfigError` names the ones there are."""
+    """Return the backend called `name`; `ConfigError` names the ones there are, or what has to be installed for it."""
     if name not in BACKENDS:
         raise ConfigError(f"backend: unknown '{name}'. Choose from {', '.join(sorted(BACKENDS))}.")
     return BACKENDS[name]()
@@ -21,6 +36,7 @@ def open_backend(name: str) -> SparseConvBackend:
 
 __all__ = [
     "BACKENDS",
+    "COORDS",
     "ChildTable",
     "LevelTables",
     "PairTable",

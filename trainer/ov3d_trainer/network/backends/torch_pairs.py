@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
-from .base import ChildTable, PairTable
+from .base import ChildTable, PairTable, check_kernel, in_autocast_dtype
 
 # (kernel offset, rows read, rows written): out[written] += features[read] @ weight[offset]
 Moves = tuple[tuple[int, torch.Tensor, torch.Tensor], ...]
@@ -26,21 +26,21 @@ class TorchPairs:
 
     def submanifold(self, features: torch.Tensor, weight: torch.Tensor, pairs: PairTable) -> torch.Tensor:
         """See `SparseConvBackend`: the centre is one dense product, every other offset moves its own pairs."""
-        _check_kernel(weight, 2 * len(pairs.counts) + 1)
+        check_kernel(weight, 2 * len(pairs.counts) + 1)
         moves = tuple(_pair_moves(pairs))
-        return _GatherMultiplyAdd.apply(*_autocast(features, weight), moves, len(features), len(pairs.counts))
+        return _GatherMultiplyAdd.apply(*in_autocast_dtype(features, weight), moves, len(features), len(pairs.counts))
 
     def strided(self, features: torch.Tensor, weight: torch.Tensor, children: ChildTable) -> torch.Tensor:
         """See `SparseConvBackend`."""
-        _check_kernel(weight, len(children.counts))
+        check_kernel(weight, len(children.counts))
         moves = tuple(_octants(children.child, children.parent, children.counts))
-        return _GatherMultiplyAdd.apply(*_autocast(features, weight), moves, children.parents, None)
+        return _GatherMultiplyAdd.apply(*in_autocast_dtype(features, weight), moves, children.parents, None)
 
     def transposed(self, features: torch.Tensor, weight: torch.Tensor, children: ChildTable) -> torch.Tensor:
         """See `SparseConvBackend`."""
-        _check_kernel(weight, len(children.counts))
+        check_kernel(weight, len(children.counts))
         moves = tuple(_octants(children.parent, children.child, children.counts))
-        return _GatherMultiplyAdd.apply(*_autocast(features, weight), moves, len(children.child), None)
+        return _GatherMultiplyAdd.apply(*in_autocast_dtype(features, weight), moves, len(children.child), None)
 
 
 class _GatherMultiplyAdd(torch.autograd.Function):
@@ -79,25 +79,16 @@ class _GatherMultiplyAdd(torch.autograd.Function):
         if wants_weight:
             weight_gradient = torch.zeros_like(weight)
             if ctx.centre is not None:
-                weight_gradient[ctx.centre] = features.T @ gradient
+                torch.mm(features.T, gradient, out=weight_gradient[ctx.centre])
         for offset, read, written in ctx.moves:
             arrived = gradient.index_select(0, written)
             if features_gradient is not None:
                 features_gradient.index_add_(0, read, (arrived @ weight[offset].T).to(sums))
             if weight_gradient is not None:
-                weight_gradient[offset] = features.index_select(0, read).T @ arrived
+                torch.mm(features.index_select(0, read).T, arrived, out=weight_gradient[offset])
         if features_gradient is not None:
             features_gradient = features_gradient.to(features.dtype)
         return features_gradient, weight_gradient, None, None, None
-
-
-def _autocast(features: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return both in the dtype of `torch.autocast`, where that is on: it does not look into functions of our own."""
-    device = features.device.type
-    if not torch.is_autocast_enabled(device):
-        return features, weight
-    dtype = torch.get_autocast_dtype(device)
-    return features.to(dtype), weight.to(dtype)
 
 
 def _pair_moves(pairs: PairTable) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
@@ -115,8 +106,3 @@ def _octants(
     for offset, (group_read, group_written) in enumerate(groups):
         if len(group_read):
             yield offset, group_read, group_written
-
-
-def _check_kernel(weight: torch.Tensor, offsets: int) -> None:
-    if weight.ndim != 3 or weight.shape[0] != offsets:
-        raise ValueError(f"weight must be ({offsets}, Cin, Cout) for these tables, got {tuple(weight.shape)}")

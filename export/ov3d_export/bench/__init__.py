@@ -1,0 +1,1 @@
+"""What ov3d costs on this machine."""
