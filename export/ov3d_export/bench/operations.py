@@ -92,9 +92,10 @@ def _head(config: UNetConfig, voxels: int, queries: int) -> dict[str, int]:
     span = min(config.embedding_dim, width + 1)
     found = {"last": 2 * voxels * width * span}
     if config.anchors:
-        joint = min(config.embedding_dim, span + config.anchors)
-        found["anchors"] = 2 * voxels * (span * config.anchors + (span + config.anchors) * joint)
-        span = joint
+        joint, dim = span + config.anchors, config.embedding_dim
+        drawing = config.anchors**2 if joint <= dim else joint * dim
+        found["anchors"] = 2 * voxels * (span * config.anchors + drawing)
+        span = min(joint, dim)
     found["similarity"] = 2 * queries * span * (config.embedding_dim + voxels)
     return found
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ov3d_perception.artifact import Bundle, open_bundle
-from ov3d_perception.engine import Engine, TimedPrediction
+from ov3d_perception.engine import Engine, TimedPrediction, text_for_network
 from ov3d_perception.inputs import FEATURES, InputSpec, build_inputs
 from ov3d_perception.network_feeds import network_feeds
 from ov3d_perception.palette import label_colors
@@ -118,7 +118,8 @@ def bundle_operations(bundle: Bundle, frame: Frame, vocabulary: Vocabulary) -> d
     from .operations import executed
 
     inputs = build_inputs(frame, bundle.card.inputs)
-    feeds = {**network_feeds(inputs, bundle.card.inputs, dense=False), "text": vocabulary.queries.text}
+    text = text_for_network(vocabulary.queries.text, len(inputs.features))
+    feeds = {**network_feeds(inputs, bundle.card.inputs, dense=False), "text": text}
     with tempfile.TemporaryDirectory() as folder:
         return executed(bundle.student_path, feeds, Path(folder))
 

@@ -47,7 +47,8 @@ def sweep_names(data: Path | None) -> list[str]:
     """
     names = _real_names(data)
     try:
-        importlib.import_module("ov3d_trainer.data.simulate")
+        for needed in ("trimesh", "embreex", "ov3d_trainer.data.simulate"):
+            importlib.import_module(needed)
     except ImportError as error:
         logger.warning("no simulated sweeps (%s)", error)
     else:

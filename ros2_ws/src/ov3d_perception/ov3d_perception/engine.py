@@ -126,7 +126,8 @@ class Engine:
         """Load the student of a bundle, and the compiled kernels that prepare sweeps for it.
 
         `providers`: "auto" takes CUDA when onnxruntime has it and else the CPU; "cuda" insists; "cpu"; or a list of
-        onnxruntime's own names. `threads`: CPU threads of the network, None for onnxruntime's choice.
+        onnxruntime's own names. `threads`: CPU threads of the network and of comparing words, None for as many as fit;
+        set OPENBLAS_NUM_THREADS=1 beside it, as the launch file does. Not to be used across a fork.
         Raises `ModelError` for a bad bundle or absent provider, `ConfigError` for bad arguments.
         """
         self._warned = False
@@ -134,7 +135,7 @@ class Engine:
         wanted = resolve_providers(providers)
         self._session = self._open_student(wanted, threads)
         self._warn_of_fallback(wanted, insist=providers == "cuda")
-        self._workers = ThreadPoolExecutor(threads or os.cpu_count(), thread_name_prefix="ov3d-engine")
+        self._workers = ThreadPoolExecutor(threads or len(os.sched_getaffinity(0)), thread_name_prefix="ov3d-engine")
         self._dense = takes_neighbour_tables(self._session)
         self._most_voxels = most_voxels(self._session) if self._dense else None
         self._basis = self._warm_up()
@@ -167,9 +168,7 @@ class Engine:
                 "inputs.max_range_m, take larger voxels, or choose providers=cpu."
             )
         if voxels:
-            fits = voxels * len(queries.text) <= MOST_SIMILARITIES
-            text = queries.text if fits else queries.text[:1]
-            compact, similarity = self._run(feeds, text)
+            compact, similarity = self._run(feeds, text_for_network(queries.text, voxels))
         else:
             compact = np.empty((0, len(self._basis)), dtype=np.float32)
             similarity = np.empty((0, len(queries.text)), dtype=np.float32)
@@ -291,6 +290,11 @@ class Engine:
         if insist:
             raise ModelError(message)
         logger.warning(message)
+
+
+def text_for_network(text: NDArray[np.float32], voxels: int) -> NDArray[np.float32]:
+    """Return the vectors (Q, D) that the network compares with: all, or one where similarities are made outside it."""
+    return text if voxels * len(text) <= MOST_SIMILARITIES else text[:1]
 
 
 def label_rows(
