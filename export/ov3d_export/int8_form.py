@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from .graph_builder import Array, GraphBuilder
-from .pairs_form import IN_LAYER, NeighbourPairs, PairsForm
+from .pairs_form import NeighbourPairs, PairsForm
 
 
 class Int8Form(PairsForm):
@@ -31,15 +31,14 @@ class Int8Form(PairsForm):
         builder = self._builder
         rounded, step = round_per_channel(weight)
         levels, level_step, zero = self._quantised(rows)
-        totals = {IN_LAYER: builder.add("MatMulInteger", [levels, builder.rounded_weight(rounded[pairs.half]), zero])}
-        for offset, read, places, table in pairs.moves():
-            before = totals.get(table) or self._no_products(table, weight.shape[2], np.int32)
-            gathered = builder.add("Gather", [levels, read], axis=0)
-            product = builder.add("MatMulInteger", [gathered, builder.rounded_weight(rounded[offset]), zero])
-            totals[table] = builder.add("ScatterND", [before, places, product], reduction="add")
-        total = totals.pop(IN_LAYER)
-        for table, part in totals.items():
-            total = builder.add("ScatterND", [total, table, part], reduction="add")
+
+        def product(gathered: str, offset: int) -> str:
+            return builder.add("MatMulInteger", [gathered, builder.rounded_weight(rounded[offset]), zero])
+
+        def gathered_product(read: str, offset: int) -> str:
+            return product(builder.add("Gather", [levels, read], axis=0), offset)
+
+        total = self._add_up(product(levels, pairs.half), pairs, weight, gathered_product, np.int32)
         scale = builder.add("Mul", [level_step, builder.weight(step)])
         scaled = builder.add("Mul", [builder.add("Cast", [total], to=TensorProto.FLOAT), scale])
         return builder.add("Add", [scaled, start])

@@ -8,7 +8,7 @@ on it. The inputs are the tables of `ov3d_perception.sparse_index` and `ov3d_per
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from onnx import TensorProto, numpy_helper
@@ -71,18 +71,28 @@ class PairsForm:
         return builder.add("Gather", [grouped, f"down{level}_order"], axis=0)
 
     def _convolve(self, rows: str, weight: Array, start: str, pairs: NeighbourPairs) -> str:
-        builder = self._builder
-        totals = {IN_LAYER: builder.add("Gemm", [rows, builder.weight(weight[pairs.half]), start])}
+        centre = self._builder.add("Gemm", [rows, self._builder.weight(weight[pairs.half]), start])
+        return self._add_up(centre, pairs, weight, lambda read, offset: self._product(rows, read, weight[offset]))
+
+    def _add_up(
+        self,
+        centre: str,
+        pairs: NeighbourPairs,
+        weight: Array,
+        product: Callable[[str, int], str],
+        dtype: type = np.float32,
+    ) -> str:
+        """Add the products of all other offsets, each of (rows to read, offset), to that of the centre."""
+        totals = {IN_LAYER: centre}
         for offset, read, places, table in pairs.moves():
-            before = totals.get(table) or self._no_products(table, weight.shape[2])
-            product = self._product(rows, read, weight[offset])
-            totals[table] = builder.add("ScatterND", [before, places, product], reduction="add")
+            before = totals.get(table) or self._no_products(table, weight.shape[2], dtype)
+            totals[table] = self._builder.add("ScatterND", [before, places, product(read, offset)], reduction="add")
         total = totals.pop(IN_LAYER)
         for table, part in totals.items():
-            total = builder.add("ScatterND", [total, table, part], reduction="add")
+            total = self._builder.add("ScatterND", [total, table, part], reduction="add")
         return total
 
-    def _no_products(self, table: str, columns: int, dtype: type = np.float32) -> str:
+    def _no_products(self, table: str, columns: int, dtype: type) -> str:
         """Return zeros (U, columns) for the rows of a table; made once per width."""
         key = (table, columns, dtype)
         if key not in self._zeros:

@@ -64,11 +64,11 @@ def export_student(
     model = build_model(checkpoint)
     with staged_bundle(Path(out_dir), None if text is None else Path(text)) as staged:
         path, gpu_path = staged / STUDENT_FILE, staged / GPU_STUDENT_FILE
-        _write_graph(student_graph(model, "int8" if int8 else "pairs"), card, path)
+        write_graph(student_graph(model, "int8" if int8 else "pairs"), card, path)
         report = check_parity(model, path, checkpoint.inputs, parity_frames, least_cosine=INT8_COSINE if int8 else None)
         gpu_report = None
         if gpu:
-            _write_graph(student_graph(model, "table", half=True), card, gpu_path)
+            write_graph(student_graph(model, "table", half=True), card, gpu_path)
             gpu_report = _check_half(model, gpu_path, checkpoint.inputs, parity_frames)
         _check_text_side(staged)
         size = path.stat().st_size
@@ -102,7 +102,8 @@ def _check_half(model: SparseUNet, path: Path, spec: InputSpec, frames: Sequence
         raise ModelError(f"{error} Where numbers are too large for float16, leave this form out: --no-gpu.") from error
 
 
-def _write_graph(graph: onnx.ModelProto, card: ModelCard, path: Path) -> None:
+def write_graph(graph: onnx.ModelProto, card: ModelCard, path: Path) -> None:
+    """Write a graph with its card beside the metadata that it has; `ModelError` where onnx finds fault with it."""
     kept = {entry.key: entry.value for entry in graph.metadata_props}
     helper.set_model_props(graph, {**kept, CARD_KEY: card.to_json()})
     try:

@@ -13,8 +13,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 import ov3d_perception
-from ov3d_perception.artifact import CARD_KEY, GPU_STUDENT_FILE, STUDENT_FILE, ModelCard
-from ov3d_perception.engine import open_session
+from ov3d_perception.artifact import GPU_STUDENT_FILE, STUDENT_FILE, ModelCard
+from ov3d_perception.engine import CPU_PROVIDER, open_session
 from ov3d_perception.errors import ConfigError
 from ov3d_perception.inputs import InputSpec
 from ov3d_perception.text.bank import write_bank
@@ -54,12 +54,12 @@ def random_network(architecture: str, embedding_dim: int) -> SparseUNet:
     return model.eval()
 
 
-def graph_file(folder: Path, architecture: str, embedding_dim: int, form: Form, *, half: bool = False) -> Path:
+def graph_file(folder: Path, architecture: str, embedding_dim: int, form: Form) -> Path:
     """Return the graph of `random_network` as a file in `folder`, written where it is not there yet.
 
     A machine without the package onnx can be given the files; `ConfigError` where neither is there.
     """
-    path = folder / f"{architecture}_{embedding_dim}_{form}{'_fp16' if half else ''}.onnx"
+    path = folder / f"{architecture}_{embedding_dim}_{form}.onnx"
     if path.is_file():
         return path
     try:
@@ -70,7 +70,7 @@ def graph_file(folder: Path, architecture: str, embedding_dim: int, form: Form, 
         raise ConfigError(f"{path.name} is not in {folder}, and {error}: install onnx, or copy the file.") from error
     folder.mkdir(parents=True, exist_ok=True)
     staged = path.with_suffix(f".{os.getpid()}.tmp")
-    onnx.save(student_graph(random_network(architecture, embedding_dim), form, half=half), staged)
+    onnx.save(student_graph(random_network(architecture, embedding_dim), form), staged)
     staged.replace(path)
     logger.info("wrote %s", path.name)
     return path
@@ -96,15 +96,12 @@ def bundle_of(folder: Path, architecture: str, embedding_dim: int) -> Path:
     files: tuple[tuple[str, Form, bool], ...] = ((STUDENT_FILE, "pairs", False), (GPU_STUDENT_FILE, "table", True))
     for name, form, half in files:
         try:
-            import onnx
-            from onnx import helper
-
+            from ..student import write_graph
             from ..student_graph import student_graph
         except ImportError as error:
             raise ConfigError(f"{bundle} is not there, and {error}: install onnx, or copy the folder.") from error
         graph = student_graph(random_network(architecture, embedding_dim), form, half=half)
-        helper.set_model_props(graph, {CARD_KEY: card.to_json()})
-        onnx.save(graph, bundle / name)
+        write_graph(graph, card, bundle / name)
     names = [f"word {number}" for number in range(_BANK_WORDS)]
     write_bank(bundle / BANK_FILE, names, random_words(_BANK_WORDS, embedding_dim), _SPACE)
     return bundle
@@ -113,9 +110,9 @@ def bundle_of(folder: Path, architecture: str, embedding_dim: int) -> Path:
 class GraphRun:
     """One graph in a session, fed by binding as the engine does it."""
 
-    def __init__(self, path: Path, *, threads: int | None = None, providers: tuple[str, ...] = ()) -> None:
+    def __init__(self, path: Path, *, threads: int | None = None) -> None:
         """Load the graph; `ModelError` where onnxruntime cannot."""
-        self.session: ort.InferenceSession = open_session(path, providers or ("CPUExecutionProvider",), threads)
+        self.session: ort.InferenceSession = open_session(path, (CPU_PROVIDER,), threads)
 
     def run(
         self, feeds: Mapping[str, NDArray[Any]], text: NDArray[np.float32]

@@ -18,7 +18,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from ov3d_perception.sparse_index import OCTANTS, PAIR_KERNEL
+from ov3d_perception.sparse_index import OCTANTS, PAIR_KERNEL, level_sizes
 from ov3d_trainer.network.model import UNetConfig
 
 from .graphs import Form
@@ -45,8 +45,7 @@ class _Counter:
     def __init__(self, config: UNetConfig, index: Mapping[str, Any], voxels: int, form: Form) -> None:
         self.config = config
         self.dense = form == "table"
-        sizes = [int(index[f"level{level}_size"][0]) for level in range(1, config.levels)]
-        self.rows = [voxels, *sizes]
+        self.rows = level_sizes(index, voxels, config.levels)
         self.pairs = [int(index[f"level{level}_pair_count"].sum()) for level in range(config.levels)]
         stem = "stem" if config.stem_kernel != PAIR_KERNEL else "level0"
         self.stem_pairs = int(index[f"{stem}_pair_count"].sum())

@@ -254,7 +254,6 @@ class Engine:
                 binding.bind_cpu_input(name, array)
             for name, array in outputs.items():
                 binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-            binding.bind_output("basis", "cpu")
             self._session.run_with_iobinding(binding)
         except Exception as error:  # onnxruntime's exceptions share no base class
             reason = " ".join(str(error).split())

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from .sparse_index import OCTANTS, PAIR_KERNEL
+from .sparse_index import OCTANTS, PAIR_KERNEL, level_sizes
 
 NeighbourTables = dict[str, NDArray[np.int32]]
 
@@ -31,7 +31,7 @@ def neighbour_tables(
     index: Mapping[str, NDArray[np.int64]], voxels: int, levels: int = 5, stem_kernel: int = PAIR_KERNEL
 ) -> NeighbourTables:
     """Turn the pairs of `build_sparse_index` for `voxels` (V) voxels into dense tables."""
-    sizes = [voxels, *(int(index[f"level{level}_size"][0]) for level in range(1, levels))]
+    sizes = level_sizes(index, voxels, levels)
     tables: NeighbourTables = {}
     if stem_kernel != PAIR_KERNEL:
         tables["stem_neighbours"] = _neighbours(index, "stem", voxels)

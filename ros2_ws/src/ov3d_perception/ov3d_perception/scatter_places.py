@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .acceleration import kernels
-from .sparse_index import PAIR_KERNEL, IndexTables, kernel_offsets
+from .sparse_index import PAIR_KERNEL, IndexTables, kernel_offsets, level_sizes
 
 PLACE_PARTS = ("target_place", "source_place", "above", "below")
 
@@ -40,9 +40,8 @@ def scatter_places(
     For `compiled` see `acceleration`.
     """
     run = kernels(compiled)
-    sizes = [voxels, *(int(index[f"level{level}_size"][0]) for level in range(1, levels))]
     tables: IndexTables = {}
-    for level, size in enumerate(sizes):
+    for level, size in enumerate(level_sizes(index, voxels, levels)):
         pairs = (index[f"level{level}_pair_{part}"] for part in ("source", "target", "count"))
         arrays = run.places_by_layer(*pairs, LAYER_OF_OFFSET, size)
         tables.update((f"level{level}_{part}", array[:, None]) for part, array in zip(PLACE_PARTS, arrays, strict=True))

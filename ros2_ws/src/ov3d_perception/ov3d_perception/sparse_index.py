@@ -15,6 +15,9 @@ All tables are int64 and named as the ONNX inputs that take them. A convolution 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,6 +42,11 @@ def table_names(levels: int, stem_kernel: int = PAIR_KERNEL) -> tuple[str, ...]:
     between = [f"down{level}_{part}" for level in range(levels - 1) for part in _STRIDE_PARTS]
     sizes = [f"level{level}_size" for level in range(1, levels)]
     return (*stem, *within, *between, *sizes)
+
+
+def level_sizes(index: Mapping[str, Any], voxels: int, levels: int) -> list[int]:
+    """Return the number of voxels of every level, finest first, from the tables for `voxels` (V) voxels."""
+    return [voxels, *(int(index[f"level{level}_size"][0]) for level in range(1, levels))]
 
 
 def kernel_offsets(kernel: int) -> NDArray[np.int64]:

@@ -10,10 +10,10 @@ from geometry_msgs.msg import Point
 from ov3d_msgs.msg import Label, LabelTable
 from ov3d_msgs.srv import SetQueries
 from sensor_msgs.msg import PointCloud2, PointField
-from std_msgs.msg import ColorRGBA
+from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from ..pointcloud2 import encode_labelled_cloud
+from ..pointcloud2 import CloudParts, encode_labelled_cloud
 from ..queries import LabelSpec
 from .pipeline import LabelledSweep
 from .vocabulary import Vocabulary, VocabularyRequest, requested
@@ -30,14 +30,19 @@ _LEGEND_NAMESPACE = "ov3d_legend"
 def labelled_cloud(sweep: LabelledSweep) -> PointCloud2:
     """Make the output cloud: every input point, in order, in the input's shape and under the input's header."""
     parts = encode_labelled_cloud(sweep.frame, sweep.prediction, sweep.vocabulary.colors)
+    return cloud_of(parts, sweep.header, height=sweep.height, width=sweep.width)
+
+
+def cloud_of(parts: CloudParts, header: Header, *, height: int, width: int) -> PointCloud2:
+    """Make a cloud of `height` x `width` points from the core's parts."""
     message = PointCloud2(
-        header=sweep.header,
-        height=sweep.height,
-        width=sweep.width,
+        header=header,
+        height=height,
+        width=width,
         fields=[PointField(**entry) for entry in parts["fields"]],
         is_bigendian=parts["is_bigendian"],
         point_step=parts["point_step"],
-        row_step=parts["point_step"] * sweep.width,
+        row_step=parts["point_step"] * width,
         is_dense=parts["is_dense"],
     )
     message.data = byte_array(parts["data"])

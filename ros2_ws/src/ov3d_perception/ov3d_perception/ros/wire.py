@@ -6,11 +6,11 @@ from typing import Any
 
 from builtin_interfaces.msg import Time
 from rclpy.serialization import deserialize_message, serialize_message
-from sensor_msgs.msg import PointCloud2, PointField
+from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
 from ..pointcloud2 import CloudParts
-from .convert import byte_array, labelled_cloud
+from .convert import cloud_of, labelled_cloud
 
 __all__ = ["cloud_from_bytes", "cloud_message", "labelled_cloud", "to_bytes"]
 
@@ -18,18 +18,7 @@ __all__ = ["cloud_from_bytes", "cloud_message", "labelled_cloud", "to_bytes"]
 def cloud_message(parts: CloudParts, *, stamp_ns: int, frame_id: str) -> PointCloud2:
     """Make a cloud of one row."""
     stamp = Time(sec=stamp_ns // 1_000_000_000, nanosec=stamp_ns % 1_000_000_000)
-    message = PointCloud2(
-        header=Header(stamp=stamp, frame_id=frame_id),
-        height=1,
-        width=parts["width"],
-        fields=[PointField(**entry) for entry in parts["fields"]],
-        is_bigendian=parts["is_bigendian"],
-        point_step=parts["point_step"],
-        row_step=parts["point_step"] * parts["width"],
-        is_dense=parts["is_dense"],
-    )
-    message.data = byte_array(parts["data"])
-    return message
+    return cloud_of(parts, Header(stamp=stamp, frame_id=frame_id), height=1, width=parts["width"])
 
 
 def to_bytes(message: Any) -> bytes:
